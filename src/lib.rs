@@ -1,0 +1,1 @@
+//! Davy: progressive delivery for Kubernetes in a single pass.
