@@ -19,6 +19,9 @@ const TOLERANCE: Duration = Duration::from_mins(5);
 /// Prometheus' own error texts are kept this long: enough to tell what is wrong with a query.
 const ERROR_CHARACTERS: usize = 256;
 
+/// Any content type that is one is shorter.
+const KIND_CHARACTERS: usize = 64;
+
 /// What Flagger says of an empty answer.
 const NO_VALUES: &str = "no values found";
 
@@ -58,9 +61,7 @@ impl Provider for Prometheus {
     fn online(&self, reply: &Reply) -> Result<(), String> {
         match sample(reply)? {
             Some(Sample { value, .. }) if (value - 1.0).abs() < f64::EPSILON => Ok(()),
-            Some(Sample { value, .. }) => {
-                Err(format!("value is not 1 for query: vector(1): {value}"))
-            }
+            Some(_) => Err("value is not 1 for query: vector(1)".to_owned()),
             None => Err(NO_VALUES.to_owned()),
         }
     }
@@ -131,7 +132,7 @@ fn measured(check: &Check, reply: &Reply, now: Timestamp) -> Measured {
     if value.is_nan() {
         Measured::NoData(NO_VALUES.to_owned())
     } else if value.is_infinite() {
-        Measured::NoData(format!("the value is {value}"))
+        Measured::NoData(format!("the value is {value:+}"))
     } else {
         Measured::Value(value)
     }
@@ -177,7 +178,7 @@ fn sample(reply: &Reply) -> Result<Option<Sample>, String> {
         return Err(format!(
             "error response: {}: {}",
             described(response),
-            shown(error)
+            shown(error, ERROR_CHARACTERS)
         ));
     }
     if !response.status().is_success() {
@@ -219,7 +220,10 @@ fn described(response: &http::Response<Bytes>) -> String {
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
-    let kind = kind.map_or_else(|| "no content type".to_owned(), shown);
+    let kind = kind.map_or_else(
+        || "no content type".to_owned(),
+        |kind| shown(kind, KIND_CHARACTERS),
+    );
     format!(
         "status {}, {} bytes, {kind}",
         response.status().as_u16(),
@@ -228,10 +232,7 @@ fn described(response: &http::Response<Bytes>) -> String {
 }
 
 /// Somebody else's text, fit for an Event: printable, and not long.
-fn shown(text: &str) -> String {
+fn shown(text: &str, characters: usize) -> String {
     let printable = |c: &char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().nth(1).is_none();
-    text.chars()
-        .filter(printable)
-        .take(ERROR_CHARACTERS)
-        .collect()
+    text.chars().filter(printable).take(characters).collect()
 }
