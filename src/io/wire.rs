@@ -13,6 +13,7 @@ use tower::{BoxError, ServiceExt, service_fn};
 
 use crate::io::address::Allowed;
 use crate::io::{Wire, WireError, kubernetes, plain};
+use crate::metrics::Untrusted;
 
 pub(super) const USER_AGENT: &str = concat!("davy/", env!("CARGO_PKG_VERSION"));
 
@@ -81,11 +82,10 @@ pub fn real(config: &kube::Config, limits: Limits, allowed: Allowed) -> Result<W
     let kubernetes = kubernetes::wire(config, limits.kubernetes)?;
     let plain = plain::wire(limits.plain, allowed)?;
     Ok(Wire::new(service_fn(move |request: Request<Bytes>| {
-        let half = if request.uri().host().is_none() {
-            &kubernetes
-        } else {
-            &plain
-        };
+        // An address of a user's that is none must not become a path of the API server.
+        let untrusted = request.extensions().get::<Untrusted>().is_some();
+        let to_kubernetes = request.uri().host().is_none() && !untrusted;
+        let half = if to_kubernetes { &kubernetes } else { &plain };
         logged(half.clone(), request)
     })))
 }

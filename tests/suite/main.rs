@@ -1,1 +1,4 @@
 //! The test suite: one binary, one module per subject.
+
+mod metrics;
+mod wire;
