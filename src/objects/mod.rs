@@ -61,6 +61,12 @@ impl Key {
     pub fn new(kind: &'static Kind, name: impl Into<String>) -> Self {
         Self { kind, name: name.into() }
     }
+
+    /// Whether this is the object named so, in whatever version of its group.
+    pub fn is(&self, api_version: &str, kind: &str, name: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.kind.group == group && self.kind.kind == kind && self.name == name
+    }
 }
 
 impl std::fmt::Display for Key {
