@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::api::canary::Canary;
 
+pub mod duration;
+
 /// A kind of the Kubernetes API, as it is addressed.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {
