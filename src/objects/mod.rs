@@ -82,7 +82,7 @@ impl std::fmt::Display for Key {
 pub type Objects = BTreeMap<Key, Arc<Value>>;
 
 /// The names that follow from a Canary: Flagger's, so that a cluster can change hands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     pub canary: String,
     pub namespace: String,

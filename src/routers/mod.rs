@@ -2,7 +2,7 @@
 //! A router turns a weight into objects and objects into a weight; it decides nothing.
 
 use crate::api::canary::Canary;
-use crate::objects::{Key, Names, Problem, View, Wanted};
+use crate::objects::{Key, Kind, Names, Problem, View, Wanted};
 
 pub mod istio;
 pub mod kubernetes;
@@ -65,6 +65,12 @@ pub fn router(view_provider: &str) -> Result<&'static dyn Router, Problem> {
                 ),
             )
         })
+}
+
+/// Every kind that routers read or write, once.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    let keys = ROUTERS.iter().flat_map(|router| router.keys(&Names::default()));
+    keys.map(|key| key.kind).collect::<std::collections::BTreeSet<_>>().into_iter()
 }
 
 /// What no router of this version does: it shifts weights, and does not tell requests apart.
