@@ -1,1 +1,3 @@
 //! Davy: progressive delivery for Kubernetes in a single pass.
+
+pub mod simulate;
