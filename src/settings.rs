@@ -140,7 +140,7 @@ impl Texts {
                 .unwrap_or(16),
             allowed: problems
                 .checked("DAVY_ALLOW_ADDRESSES", allow_addresses, |text| {
-                    Allowed::parse(text).map_err(|error| error.to_string())
+                    Allowed::parse(text.split(','))
                 })
                 .unwrap_or_default(),
             log: problems

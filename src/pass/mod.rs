@@ -177,7 +177,7 @@ async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers
     let measured = io::ask::ask(io, provider, checks, snapshot.now).await;
     let answers = checks.iter().zip(measured).map(|(check, measured)| {
         let judgement = judges::threshold::judge(&measured, check);
-        let halt = metrics::halt_text(&snapshot.names, check, &measured, &judgement);
+        let halt = metrics::halt_text(&snapshot.names, check, &judgement);
         Answer { status: judgement.status(&check.metric), halt }
     });
     Answers::Checks(answers.collect())
