@@ -167,6 +167,14 @@ impl Play {
                 })
                 .await
             }
+            Event::Step => {
+                self.until("a first step", |status, _| {
+                    status.phase == Some(Phase::Progressing)
+                        && (status.canary_weight.unwrap_or(0) > 0
+                            || status.iterations.unwrap_or(0) > 0)
+                })
+                .await
+            }
             Event::Passes(count) => {
                 for _ in 0..*count {
                     self.pass().await;
@@ -234,7 +242,11 @@ impl Play {
                 self.crash = Some(*crash);
                 Ok(())
             }
-            Event::Until(_) | Event::Weight(_) | Event::Passes(_) | Event::Sleep(_) => Ok(()),
+            Event::Until(_)
+            | Event::Weight(_)
+            | Event::Step
+            | Event::Passes(_)
+            | Event::Sleep(_) => Ok(()),
         }
     }
 
@@ -393,6 +405,10 @@ fn words(event: &Event) -> String {
         Event::Crash(crash) => {
             format!("the next pass is killed at call {} ({:?})", crash.call, crash.outcome)
         }
-        Event::Until(_) | Event::Weight(_) | Event::Passes(_) | Event::Sleep(_) => String::new(),
+        Event::Until(_)
+        | Event::Weight(_)
+        | Event::Step
+        | Event::Passes(_)
+        | Event::Sleep(_) => String::new(),
     }
 }

@@ -41,6 +41,8 @@ pub enum Event {
     Until(Phase),
     /// Passes, until the canary has this weight or more.
     Weight(i64),
+    /// Passes, until the canary has a first weight or iteration.
+    Step,
     /// This many passes.
     Passes(u32),
     /// Passes for this many seconds.
@@ -174,7 +176,7 @@ impl Scenario {
             .and_then(|text| documents(&text))
             .map_err(unusable(cluster.clone()))?;
         let parsed = text(&script)
-            .and_then(|text| serde_yaml::from_str(&text).map_err(|error| error.to_string()))
+            .and_then(|text| parsed(&text))
             .map_err(unusable(script))?;
         if !objects.iter().any(|object| object["kind"] == "Canary") {
             return Err(Unusable { path: cluster, why: "holds no Canary".to_owned() });
@@ -182,6 +184,12 @@ impl Scenario {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, objects, script: parsed })
     }
+}
+
+/// By way of JSON, in which an event is a map with one key and no YAML tag.
+fn parsed(text: &str) -> Result<Script, String> {
+    let value: Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
 fn text(path: &Path) -> Result<String, String> {
