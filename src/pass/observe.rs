@@ -11,12 +11,14 @@ use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::io::cluster::{Cluster, Error, Scope};
 use crate::objects::hash::config_checksum;
+use crate::objects::references::Reference;
 use crate::objects::{
     CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, configs,
+    references,
 };
 use crate::pass::problems;
 use crate::pass::snapshot::Snapshot;
-use crate::pass::terms::{Strategy, Terms};
+use crate::pass::terms::Strategy;
 use crate::{routers, workloads};
 
 /// Everything that was listed once for all canaries of a pass.
@@ -86,10 +88,12 @@ pub async fn world(
         (kind, listed)
     });
     for (kind, listed) in futures::future::join_all(lists).await {
-        match listed {
-            Ok(items) => world.keep(kind, items, &wanted),
-            Err(error) => world.unreadable.push((kind, error)),
-        }
+        world.keep(kind, kind.kind, listed, &wanted);
+    }
+    let config_maps = world.config_maps();
+    if !config_maps.is_empty() {
+        let listed = cluster.list_metadata(&CONFIG_MAP, scope).await;
+        world.keep(&CONFIG_MAP, "PartialObjectMetadata", listed, &config_maps);
     }
     Ok(world)
 }
@@ -119,9 +123,14 @@ impl World {
     fn keep(
         &mut self,
         kind: &'static Kind,
-        items: Vec<Value>,
+        named: &str,
+        listed: Result<Vec<Value>, Error>,
         wanted: &BTreeMap<String, BTreeSet<Key>>,
     ) {
+        let items = match listed {
+            Ok(items) => items,
+            Err(error) => return self.unreadable.push((kind, error)),
+        };
         for mut item in items {
             let namespace = item["metadata"]["namespace"].as_str().unwrap_or_default();
             let name = item["metadata"]["name"].as_str().unwrap_or_default();
@@ -133,9 +142,29 @@ impl World {
             let namespace = namespace.to_owned();
             // Items of a list come without these.
             item["apiVersion"] = kind.api_version().into();
-            item["kind"] = kind.kind.into();
+            item["kind"] = named.into();
             self.objects.entry(namespace).or_default().insert(key, Arc::new(item));
         }
+    }
+
+    /// The ConfigMaps that targets refer to.
+    fn config_maps(&self) -> BTreeMap<String, BTreeSet<Key>> {
+        let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+        for canary in self.canaries.iter().filter(|_| self.policy.config_tracking) {
+            let names = Names::of(canary);
+            let Ok(workload) = workloads::workload(canary) else { continue };
+            let key = Key::new(workload.kind(), &*names.target);
+            let target = self.objects.get(&names.namespace).and_then(|here| here.get(&key));
+            let Some(target) = target else { continue };
+            let references = references::of(workload.template(target));
+            let keys = references.into_iter().map(|reference| reference.key);
+            wanted
+                .entry(names.namespace)
+                .or_default()
+                .extend(keys.filter(|key| *key.kind == CONFIG_MAP));
+        }
+        wanted.retain(|_, keys| !keys.is_empty());
+        wanted
     }
 
     fn unreadable(&self, keys: &BTreeSet<Key>) -> Option<String> {
@@ -186,7 +215,7 @@ pub async fn snapshot(
         problems::ownership(&snapshot)?;
         problems::target(&snapshot)?;
     }
-    read_configs(cluster, &mut snapshot).await?;
+    read_configs(cluster, world, &mut snapshot).await?;
     read_history(cluster, &mut snapshot).await?;
     match snapshot.router.traffic(&snapshot.view()) {
         Ok(Some(traffic)) => {
@@ -203,10 +232,11 @@ pub async fn snapshot(
 }
 
 /// Whether this pass may copy the target to the primary, or back: then contents are needed.
-fn may_copy(status: &CanaryStatus, terms: &Terms, has_primary: bool) -> bool {
+fn may_copy(snapshot: &Snapshot) -> bool {
+    let Snapshot { status, terms, .. } = snapshot;
     let done = status.iterations.unwrap_or(0);
     match status.phase {
-        _ if status.step.is_none() || !has_primary => true,
+        _ if status.step.is_none() || snapshot.primary().is_none() => true,
         None | Some(Phase::Initializing | Phase::Promoting) => true,
         Some(Phase::Failed) => status.previous_spec.is_some(),
         Some(Phase::Progressing | Phase::WaitingPromotion) => {
@@ -226,45 +256,49 @@ fn may_copy(status: &CanaryStatus, terms: &Terms, has_primary: bool) -> bool {
 
 /// Reads the tracked configs: contents where they have changed since their checksum was taken or
 /// will be copied, and the copies where they will be written.
-async fn read_configs(cluster: &Cluster, snapshot: &mut Snapshot) -> Result<(), Unobserved> {
-    if !snapshot.policy.config_tracking {
-        return Ok(());
-    }
-    let Some(target) = snapshot.target() else { return Ok(()) };
-    let template = snapshot.workload.template(target).clone();
-    let copying =
-        may_copy(&snapshot.status, &snapshot.terms, snapshot.primary().is_some());
-    for reference in configs::references(&template) {
-        let key = reference.key;
-        let status_key = configs::status_key(&key);
-        let object = read(cluster, snapshot, &key).await?;
-        let Some(object) = object else { continue };
-        if !configs::is_tracked(&key, &object) {
-            continue;
-        }
-        snapshot.checksums.insert(status_key.clone(), config_checksum(&object));
-        let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-        snapshot.versions.insert(status_key, version.to_owned());
-        if copying {
-            for name in [format!("{}-primary", key.name), format!("{}-primary-previous", key.name)]
-            {
-                read(cluster, snapshot, &Key::new(key.kind, name)).await?;
+async fn read_configs(
+    cluster: &Cluster,
+    world: &World,
+    snapshot: &mut Snapshot,
+) -> Result<(), Unobserved> {
+    let template =
+        snapshot.target().map(|target| snapshot.workload.template(target).clone());
+    if let Some(template) = template.filter(|_| snapshot.policy.config_tracking) {
+        let copying = may_copy(snapshot);
+        let listed = world.objects.get(&snapshot.names.namespace);
+        for Reference { key, .. } in references::of(&template) {
+            if *key.kind == CONFIG_MAP && !copying {
+                if let Some(why) = world.unreadable(&BTreeSet::from([key.clone()])) {
+                    return Err(Unobserved::Failed(why));
+                }
+                snapshot.keys.insert(key.clone());
+                if let Some(metadata) = listed.and_then(|listed| listed.get(&key)) {
+                    snapshot.objects.insert(key, metadata.clone());
+                }
+                continue;
+            }
+            read(cluster, snapshot, &key).await?;
+            if copying {
+                read(cluster, snapshot, &configs::copy_key(&key)).await?;
+                read(cluster, snapshot, &configs::previous_key(&key)).await?;
             }
         }
+        for key in configs::unread(&snapshot.view(), &template) {
+            snapshot.keys.remove(&key);
+            read(cluster, snapshot, &key).await?;
+        }
+        let checksums = configs::checksums(&snapshot.view(), &template)
+            .map_err(|problem| Unobserved::Problems(vec![problem]))?;
+        snapshot.checksums = checksums.tracked;
+        snapshot.versions = checksums.versions;
     }
     // What a claim named is looked at, whatever the phase has become since.
-    let named: Vec<Key> = snapshot
-        .status
-        .step
-        .iter()
-        .flat_map(|step| &step.objects)
+    let objects = snapshot.status.step.iter().flat_map(|step| &step.objects);
+    let named: Vec<Key> = objects
         .filter_map(|object| {
-            [&CONFIG_MAP, &SECRET]
-                .into_iter()
-                .find(|kind| kind.kind == object.kind && object.api_version == "v1")
-                .map(|kind| Key::new(kind, &*object.name))
+            let kind = [&CONFIG_MAP, &SECRET].into_iter().find(|kind| kind.kind == object.kind)?;
+            (object.api_version == "v1").then(|| Key::new(kind, &*object.name))
         })
-        .filter(|key| !snapshot.keys.contains(key))
         .collect();
     for key in named {
         read(cluster, snapshot, &key).await?;
@@ -338,7 +372,8 @@ fn adopted(snapshot: &Snapshot) -> CanaryStatus {
         return status;
     }
     let copies = snapshot.checksums.keys().filter_map(|config| {
-        let copy = snapshot.objects.get(&configs::copy_key(config)?)?;
+        let key = configs::copy_key(&configs::key_of_status(config)?);
+        let copy = snapshot.objects.get(&key)?;
         Some((config.clone(), config_checksum(copy)))
     });
     let promoted: BTreeMap<String, String> = copies.collect();
@@ -351,5 +386,6 @@ fn adopted(snapshot: &Snapshot) -> CanaryStatus {
     status.last_promoted_spec = same.then(|| revision.spec.clone());
     status.last_applied_spec = Some(revision.spec);
     status.tracked_configs = Some(revision.configs);
+    status.config_versions = Some(snapshot.versions.clone());
     status
 }

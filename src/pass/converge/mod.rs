@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::api::canary::Canary;
-use crate::api::status::{CanaryStatus, StepObject};
+use crate::api::status::{CanaryStatus, Step, StepObject};
 use crate::io::cluster::{self, Cluster};
+use crate::objects::metadata::STEP;
 use crate::objects::patch::{difference, stamp, with_resource_version};
 use crate::objects::{CANARY, Key, Rank, Wanted};
 use crate::pass::FINALIZER;
@@ -71,7 +72,6 @@ pub async fn converge(
 ) -> Result<Converged, WriteError> {
     let Some(step) = &status.step else { return Ok(Converged::Done) };
     let mut snapshot = snapshot.clone();
-    let annotation = format!("{} {}", step.number, step.time.0);
     let mut keys: Vec<(Rank, Key)> = Vec::new();
     let planned = plan::plan(&snapshot, status).unwrap_or_default();
     for object in &step.objects {
@@ -87,7 +87,7 @@ pub async fn converge(
     }
     keys.sort();
     for (_, key) in keys {
-        if !write(cluster, &mut snapshot, status, &key, &annotation)
+        if !write(cluster, &mut snapshot, status, step, &key)
             .await
             .map_err(|source| WriteError { key: key.clone(), source })?
         {
@@ -107,8 +107,8 @@ async fn write(
     cluster: &Cluster,
     snapshot: &mut Snapshot,
     status: &CanaryStatus,
+    step: &Step,
     key: &Key,
-    annotation: &str,
 ) -> Result<bool, cluster::Error> {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 && !is_still_mine(cluster, snapshot, status, key).await? {
@@ -124,7 +124,7 @@ async fn write(
             // What was read meanwhile cannot be written on: the next pass looks again.
             None => return Ok(false),
         };
-        let result = send(cluster, snapshot, key, wanted, annotation).await;
+        let result = send(cluster, snapshot, step, key, wanted).await;
         match result {
             Ok(written) => {
                 snapshot.objects.insert(key.clone(), Arc::new(written));
@@ -141,8 +141,10 @@ async fn write(
                 let now = reread(cluster, snapshot, key).await;
                 let stamped = now.is_ok()
                     && snapshot.objects.get(key).is_some_and(|object| {
-                        object["metadata"]["annotations"][crate::objects::patch::STEP]
-                            == *annotation
+                        let mut stamped = (**object).clone();
+                        stamp(&mut stamped, step.number, step.time.0);
+                        object["metadata"]["annotations"][STEP]
+                            == stamped["metadata"]["annotations"][STEP]
                     });
                 return if stamped { Ok(true) } else { Err(cluster::Error::Unanswered(why)) };
             }
@@ -164,11 +166,11 @@ fn wanted(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> Option<Optio
 async fn send(
     cluster: &Cluster,
     snapshot: &Snapshot,
+    step: &Step,
     key: &Key,
     mut wanted: Value,
-    annotation: &str,
 ) -> Result<Value, cluster::Error> {
-    stamp(&mut wanted, annotation);
+    stamp(&mut wanted, step.number, step.time.0);
     let namespace = &snapshot.names.namespace;
     match snapshot.objects.get(key) {
         None => cluster.create(key.kind, namespace, &wanted).await,

@@ -26,13 +26,14 @@ pub fn plan(snapshot: &Snapshot, status: &CanaryStatus) -> Result<Vec<Wanted>, P
     if phase == Phase::Terminating {
         wanted.extend(scale(snapshot, Target::Up, status));
         if snapshot.canary_is_up() {
-            wanted.extend(services::restore_apex(&snapshot.view()));
+            wanted.extend(snapshot.target().and_then(|target| services::restore_apex(&snapshot.view(), target)));
             wanted.extend(snapshot.router.restore(&snapshot.view()));
         }
         return Ok(wanted);
     }
     let initializing = phase == Phase::Initializing;
-    for service in services::render(&snapshot.view())? {
+    let target_object = snapshot.target().unwrap_or(&Value::Null);
+    for service in services::render(&snapshot.view(), target_object)? {
         // Clients follow the apex Service: it moves to the primary when that can answer.
         if service.rank != Rank::Apex || !initializing || snapshot.primary_is_ready() {
             wanted.push(service);
@@ -105,7 +106,7 @@ fn primary(
     if healing && snapshot.primary_hash() != status.primary_spec {
         let hash = status.primary_spec.as_deref().unwrap_or_default();
         if let Some(template) = snapshot.earlier_template(hash) {
-            let wanted = configs::restored_copies(&view, snapshot.workload.template(target))?;
+            let wanted = configs::restored_copies(&view)?;
             return Ok(copies(wanted, snapshot.workload.with_template(live, template)));
         }
     }

@@ -129,6 +129,10 @@ impl<'a> Claim<'a> {
     pub(super) fn applied(mut self, revision: &Revision) -> Self {
         self.status.last_applied_spec = Some(revision.spec.clone());
         self.status.tracked_configs = Some(revision.configs.clone());
+        // Only beside the checksums that were taken at them.
+        self.status.config_versions = (revision.configs == self.snapshot.checksums
+            && !self.snapshot.versions.is_empty())
+        .then(|| self.snapshot.versions.clone());
         self
     }
 
@@ -185,8 +189,6 @@ impl<'a> Claim<'a> {
         status.failed_checks.get_or_insert(0);
         status.iterations.get_or_insert(0);
         status.canary_weight.get_or_insert(0);
-        status.config_versions =
-            Some(&snapshot.versions).filter(|versions| !versions.is_empty()).cloned();
         let planned = match plan(snapshot, &status) {
             Ok(planned) => planned,
             Err(problem) => return super::refuse(problem),
