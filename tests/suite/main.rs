@@ -1,3 +1,6 @@
 //! The test suite: one binary, one module per subject.
 
 mod bed;
+mod metrics;
+mod parity;
+mod routers;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
 use crate::objects::{View, controller_uid};
+use crate::routers::istio::rules::{LISTS, Place};
 use crate::routers::istio::{LAST_APPLIED, ORIGINAL_CONFIGURATION, made, rules};
 
 pub(super) fn virtual_service(view: &View<'_>, live: &Value, weight: u8) -> Value {
@@ -23,7 +24,7 @@ pub(super) fn virtual_service(view: &View<'_>, live: &Value, weight: u8) -> Valu
     let mut spec = live["spec"].as_object().cloned().unwrap_or_default();
     set_hosts_and_gateways(view, &mut spec);
     let mut spec = Value::Object(spec);
-    split(view, &mut spec, weight);
+    split(view, &mut spec, &rules::places(view, live), weight);
 
     // Once only: a later edit would keep what is ours already, and the user's spec would be lost.
     if controller_uid(live).is_none()
@@ -111,10 +112,9 @@ fn strings(list: Option<&Value>) -> BTreeSet<&str> {
         .collect()
 }
 
-fn split(view: &View<'_>, spec: &mut Value, weight: u8) {
+fn split(view: &View<'_>, spec: &mut Value, places: &[Place], weight: u8) {
     let made = made::rule(view, weight);
-    let places = rules::places(view, spec);
-    let main = rules::main_place(view, spec, &places);
+    let main = rules::main_place(view, spec, places);
     let port = rules::destinations(&made)[0]["destination"].get("port");
     for place in places {
         let Some(rule) = spec.pointer_mut(&format!("/{}/{}", place.list, place.index)) else {
@@ -124,7 +124,7 @@ fn split(view: &View<'_>, spec: &mut Value, weight: u8) {
         if let Some(port) = port {
             rules::set_port(view.names, rule, port);
         }
-        if Some(place) == main {
+        if Some(*place) == main {
             set_fields(rule, &made);
         }
     }
@@ -154,7 +154,7 @@ fn insert(service: &CanaryService, spec: &mut Value, made: Value) {
 
 fn without_weights(spec: &Value) -> Value {
     let mut spec = spec.clone();
-    for list in ["http", "tcp"] {
+    for list in LISTS {
         let rules = spec
             .get_mut(list)
             .and_then(Value::as_array_mut)

@@ -64,12 +64,12 @@ pub(super) fn service<'a>(view: &View<'a>) -> &'a CanaryService {
     view.canary.spec.service.as_ref().unwrap_or(&NO_SERVICE)
 }
 
-/// The list of a `VirtualService` that holds the rule.
+/// The list of a VirtualService that holds the rule.
 pub(super) fn list(service: &CanaryService) -> &'static str {
     if is_tcp(service) { "tcp" } else { "http" }
 }
 
-/// A `VirtualService` that others delegate to must have no hosts.
+/// A VirtualService that others delegate to must have no hosts.
 pub(super) fn hosts<'a>(view: &View<'a>) -> Vec<&'a str> {
     let service = service(view);
     if service.delegation == Some(true) {

@@ -1,5 +1,5 @@
-//! Istio: a `VirtualService` with the apex's name splits the traffic between the hosts of the
-//! primary and the canary, each of which has a `DestinationRule`.
+//! Istio: a VirtualService with the apex's name splits the traffic between the hosts of the
+//! primary and the canary, each of which has a DestinationRule.
 
 use crate::api::canary::Canary;
 use crate::objects::{
@@ -12,7 +12,7 @@ mod made;
 mod restored;
 mod rules;
 
-/// Where the spec is kept that a `VirtualService` had before it was taken over. Flagger's name, so
+/// Where the spec is kept that a VirtualService had before it was taken over. Flagger's name, so
 /// that either of the two can give back what the other one took.
 const ORIGINAL_CONFIGURATION: &str = "flagger.kubernetes.io/original-configuration";
 
@@ -69,7 +69,7 @@ impl Router for Istio {
         let Some(route) = view.object(&VIRTUAL_SERVICE, &view.names.apex) else {
             return Ok(None);
         };
-        let canary_weight = rules::canary_percent(view, &route["spec"]).ok_or_else(|| {
+        let canary_weight = rules::canary_percent(view, route).ok_or_else(|| {
             let Names {
                 apex,
                 namespace,

@@ -1,13 +1,13 @@
-//! Which rules of a `VirtualService` split the canary's traffic, and how they split it.
+//! Which rules of a VirtualService split the canary's traffic, and how they split it.
 
 use serde_json::{Map, Value, json};
 
-use crate::objects::{Names, View};
+use crate::objects::{Names, View, controller_uid};
 use crate::routers::istio::made;
 
 /// The lists whose rules can lead to the canary. The one that does not fit the Canary's protocol
 /// counts too: a Canary that was changed from one to the other has left its weights there.
-const LISTS: [&str; 2] = ["http", "tcp"];
+pub(super) const LISTS: [&str; 2] = ["http", "tcp"];
 
 /// Whom a destination is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub(super) struct Place {
 
 /// Percent of the managed traffic that goes to the canary; the most where rules differ, because
 /// the canary must not be scaled down under any of them. `None` if no weight can be made out.
-pub(super) fn canary_percent(view: &View<'_>, spec: &Value) -> Option<u8> {
-    let percents = places(view, spec).into_iter().map(|place| {
-        let rule = &spec[place.list][place.index];
+pub(super) fn canary_percent(view: &View<'_>, live: &Value) -> Option<u8> {
+    let percents = places(view, live).into_iter().map(|place| {
+        let rule = &live["spec"][place.list][place.index];
         percent_of(view.names, destinations(rule))
     });
     percents
@@ -39,35 +39,45 @@ pub(super) fn canary_percent(view: &View<'_>, spec: &Value) -> Option<u8> {
 /// The rules that are ours to split: those with both hosts, else one that has either of them,
 /// else all that lead to the apex and are to be taken over. A rule of the user's that pins some
 /// requests to one side stays his as long as there is another one that splits.
-pub(super) fn places(view: &View<'_>, spec: &Value) -> Vec<Place> {
+pub(super) fn places(view: &View<'_>, live: &Value) -> Vec<Place> {
+    let spec = &live["spec"];
     let list = made::list(made::service(view));
     let has = |place: &Place, side: Side| {
-        destinations(&spec[place.list][place.index])
+        let mut sides = destinations(&spec[place.list][place.index])
             .iter()
-            .any(|destination| side_of(view.names, destination) == Some(side))
+            .filter_map(|destination| side_of(view.names, destination));
+        sides.any(|found| found == side)
     };
     let all = LISTS.into_iter().flat_map(|list| {
         let count = spec[list].as_array().map_or(0, Vec::len);
         (0..count).map(move |index| Place { list, index })
     });
     let all: Vec<_> = all.collect();
-    let split = all
-        .iter()
-        .filter(|place| has(place, Side::Primary) && has(place, Side::Canary));
-    let mut found: Vec<_> = split.copied().collect();
-    if found.iter().any(|place| place.list == list) {
-        return found;
-    }
-    let fitting: Vec<_> = all.into_iter().filter(|place| place.list == list).collect();
-    let half: Vec<_> = fitting
-        .iter()
-        .filter(|place| has(place, Side::Primary) || has(place, Side::Canary))
-        .copied()
+    let (mut found, rest): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|place| has(place, Side::Primary) && has(place, Side::Canary));
+    let rest: Vec<_> = rest
+        .into_iter()
+        .filter(|place| place.list == list)
         .collect();
-    if let Some(place) = main_place(view, spec, &half) {
+    let half = rest
+        .iter()
+        .filter(|place| has(place, Side::Primary) || has(place, Side::Canary));
+    let half: Vec<_> = half.copied().collect();
+    if found.iter().any(|place| place.list == list) {
+        // Flagger's A/B test ends in a rule that leads to the primary alone. Without the test's
+        // conditions in the Canary, splitting only theirs would pass the insiders off as everyone.
+        let is_ours = controller_uid(live).is_some();
+        if is_ours && !found.iter().any(|place| is_described(view, spec, *place)) {
+            found.extend(
+                half.into_iter()
+                    .find(|place| is_described(view, spec, *place)),
+            );
+        }
+    } else if let Some(place) = main_place(view, spec, &half) {
         found.push(place);
     } else {
-        found.extend(fitting.into_iter().filter(|place| has(place, Side::Apex)));
+        found.extend(rest.into_iter().filter(|place| has(place, Side::Apex)));
     }
     found
 }
@@ -75,16 +85,18 @@ pub(super) fn places(view: &View<'_>, spec: &Value) -> Vec<Place> {
 /// The rule that `spec.service` describes: the one with its conditions, else the last one, since
 /// more special rules must stand before more general ones.
 pub(super) fn main_place(view: &View<'_>, spec: &Value, places: &[Place]) -> Option<Place> {
-    let service = made::service(view);
-    let made = made::rule(view, 0);
-    let mut fitting = places
-        .iter()
-        .filter(|place| place.list == made::list(service));
-    let same = fitting.clone().find(|place| {
-        let rule = &spec[place.list][place.index];
-        rule.get("match") == made.get("match")
-    });
-    same.or_else(|| fitting.next_back()).copied()
+    let list = made::list(made::service(view));
+    let mut fitting = places.iter().copied().filter(|place| place.list == list);
+    let described = fitting
+        .clone()
+        .find(|place| is_described(view, spec, *place));
+    described.or_else(|| fitting.next_back())
+}
+
+fn is_described(view: &View<'_>, spec: &Value, place: Place) -> bool {
+    let conditions = |rule: &Value| rule["match"].as_array().filter(|m| !m.is_empty()).cloned();
+    place.list == made::list(made::service(view))
+        && conditions(&spec[place.list][place.index]) == conditions(&made::rule(view, 0))
 }
 
 /// Makes the rule lead to both hosts with this weight on the canary. A rule that shows it
@@ -95,14 +107,8 @@ pub(super) fn split(names: &Names, rule: &mut Value, weight: u8) {
     };
     take_over(names, route);
     complete(names, route);
-    let side = |destination: &Value| side_of(names, destination);
-    let sum = |wanted| {
-        let of_side = route
-            .iter()
-            .filter(|destination| side(destination) == Some(wanted));
-        of_side.map(weight_of).sum::<u64>()
-    };
-    let (primary, canary) = (sum(Side::Primary), sum(Side::Canary));
+    let primary = sum_of(names, route, Side::Primary);
+    let canary = sum_of(names, route, Side::Canary);
     let weight = u64::from(weight);
     if primary + canary > 0 && canary * 100 == weight * (primary + canary) {
         return;
@@ -110,7 +116,7 @@ pub(super) fn split(names: &Names, rule: &mut Value, weight: u8) {
     for (wanted, mut share) in [(Side::Primary, 100 - weight), (Side::Canary, weight)] {
         for destination in route
             .iter_mut()
-            .filter(|destination| side(destination) == Some(wanted))
+            .filter(|entry| side_of(names, entry) == Some(wanted))
         {
             set(destination, "weight", json!(share));
             share = 0;
@@ -176,6 +182,13 @@ pub(super) fn set(object: &mut Value, key: &str, value: Value) {
     }
 }
 
+fn sum_of(names: &Names, destinations: &[Value], side: Side) -> u64 {
+    let of_side = destinations
+        .iter()
+        .filter(|entry| side_of(names, entry) == Some(side));
+    of_side.map(weight_of).sum()
+}
+
 fn percent_of(names: &Names, destinations: &[Value]) -> Option<u8> {
     let is_canary = |entry: &Value| side_of(names, entry) == Some(Side::Canary);
     if !destinations.iter().any(is_canary) {
@@ -191,13 +204,16 @@ fn percent_of(names: &Names, destinations: &[Value]) -> Option<u8> {
     {
         return None;
     }
-    let sum = |side| {
-        let of_side = destinations
-            .iter()
-            .filter(|entry| side_of(names, entry) == Some(side));
-        of_side.map(weight_of).sum::<u64>()
+    let is_primary = |entry: &Value| side_of(names, entry) == Some(Side::Primary);
+    let stable = if destinations.iter().any(is_primary) {
+        Side::Primary
+    } else {
+        Side::Apex
     };
-    Some(percent(sum(Side::Primary), sum(Side::Canary)))
+    Some(percent(
+        sum_of(names, destinations, stable),
+        sum_of(names, destinations, Side::Canary),
+    ))
 }
 
 /// Rounded, but a side that has some of the traffic is never said to have none.
@@ -210,28 +226,34 @@ fn percent(primary: u64, canary: u64) -> u8 {
     u8::try_from(((canary * 100 + pair / 2) / pair).clamp(1, most)).unwrap_or(100)
 }
 
-/// Where the apex was, the primary is.
+/// Where the apex was, the primary and the canary are, with the headers that the apex had. The apex
+/// leads to the primary, so beside a canary it stands for it.
 fn take_over(names: &Names, route: &mut Vec<Value>) {
-    let is_split = route
-        .iter()
-        .any(|entry| matches!(side_of(names, entry), Some(Side::Primary | Side::Canary)));
-    if is_split {
+    let is_side = |entry: &Value, side| side_of(names, entry) == Some(side);
+    let Some(index) = route.iter().position(|entry| is_side(entry, Side::Apex)) else {
+        return;
+    };
+    if route.iter().any(|entry| is_side(entry, Side::Primary)) {
         return;
     }
-    let mut is_first = true;
-    route.retain_mut(|entry| {
-        if side_of(names, entry) != Some(Side::Apex) {
-            return true;
+    let mut primary = route[index].clone();
+    if let Some(destination) = primary.get_mut("destination") {
+        set(destination, "host", json!(names.apex_primary));
+        // A subset belongs to the apex's DestinationRule; the primary's does not have it.
+        if let Some(fields) = destination.as_object_mut() {
+            fields.remove("subset");
         }
-        if let Some(destination) = entry.get_mut("destination") {
-            // A subset belongs to the apex's DestinationRule; the primary's does not have it.
-            if let Some(fields) = destination.as_object_mut() {
-                fields.remove("subset");
-            }
-            set(destination, "host", json!(names.apex_primary));
+    }
+    route.retain(|entry| !is_side(entry, Side::Apex));
+    if !route.iter().any(|entry| is_side(entry, Side::Canary)) {
+        let mut canary = primary.clone();
+        if let Some(destination) = canary.get_mut("destination") {
+            set(destination, "host", json!(names.apex_canary));
         }
-        std::mem::take(&mut is_first)
-    });
+        set(&mut canary, "weight", json!(0));
+        route.insert(index, canary);
+    }
+    route.insert(index, primary);
 }
 
 /// Adds the destination that the rule lacks, after the pattern of the one that it has.
