@@ -1,6 +1,6 @@
 //! The test suite: one binary, one module per subject.
 
 mod bed;
-mod metrics;
+mod generated;
 mod parity;
 mod routers;
