@@ -9,6 +9,7 @@ use crate::io::clock::Clock;
 pub mod address;
 pub mod ask;
 pub mod clock;
+pub mod cluster;
 mod kubernetes;
 mod plain;
 pub mod wire;
@@ -18,6 +19,23 @@ pub mod wire;
 pub struct Io {
     pub wire: Wire,
     pub clock: Clock,
+}
+
+/// Why there are no effects to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("finding the cluster by KUBECONFIG or the pod's account")]
+    Config(#[source] Box<kube::config::InferConfigError>),
+    #[error(transparent)]
+    Wire(#[from] wire::Error),
+}
+
+/// The real world: the cluster that `KUBECONFIG` or the pod's account names, and plain HTTP.
+pub async fn real(allowed: &address::Allowed) -> Result<Io, Error> {
+    let config =
+        kube::Config::infer().await.map_err(|error| Error::Config(Box::new(error)))?;
+    let wire = wire::real(&config, wire::Limits::default(), allowed.clone())?;
+    Ok(Io { wire, clock: Clock::System })
 }
 
 /// Carries every request: to Kubernetes if its URI has no host, else plain HTTP to that host.

@@ -8,7 +8,16 @@ use serde_json::Value;
 
 use crate::api::canary::Canary;
 
+pub mod configs;
 pub mod duration;
+pub mod hash;
+pub mod metadata;
+pub mod patch;
+pub mod pod_template;
+mod ports;
+pub mod references;
+pub mod selector;
+pub mod services;
 
 /// A kind of the Kubernetes API, as it is addressed.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +44,12 @@ const fn kind(
     kind: &'static str,
     plural: &'static str,
 ) -> Kind {
-    Kind { group, version, kind, plural }
+    Kind {
+        group,
+        version,
+        kind,
+        plural,
+    }
 }
 
 pub static CANARY: Kind = kind("flagger.app", "v1beta1", "Canary", "canaries");
@@ -45,12 +59,24 @@ pub static SERVICE: Kind = kind("", "v1", "Service", "services");
 pub static CONFIG_MAP: Kind = kind("", "v1", "ConfigMap", "configmaps");
 pub static SECRET: Kind = kind("", "v1", "Secret", "secrets");
 pub static EVENT: Kind = kind("", "v1", "Event", "events");
-pub static HORIZONTAL_POD_AUTOSCALER: Kind =
-    kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
-pub static VIRTUAL_SERVICE: Kind =
-    kind("networking.istio.io", "v1", "VirtualService", "virtualservices");
-pub static DESTINATION_RULE: Kind =
-    kind("networking.istio.io", "v1", "DestinationRule", "destinationrules");
+pub static HORIZONTAL_POD_AUTOSCALER: Kind = kind(
+    "autoscaling",
+    "v2",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+);
+pub static VIRTUAL_SERVICE: Kind = kind(
+    "networking.istio.io",
+    "v1",
+    "VirtualService",
+    "virtualservices",
+);
+pub static DESTINATION_RULE: Kind = kind(
+    "networking.istio.io",
+    "v1",
+    "DestinationRule",
+    "destinationrules",
+);
 
 /// An object in the canary's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +87,16 @@ pub struct Key {
 
 impl Key {
     pub fn new(kind: &'static Kind, name: impl Into<String>) -> Self {
-        Self { kind, name: name.into() }
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+
+    /// Whether this is the object named so, in whatever version of its group.
+    pub fn is(&self, api_version: &str, kind: &str, name: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.kind.group == group && self.kind.kind == kind && self.name == name
     }
 }
 
@@ -76,7 +111,7 @@ impl std::fmt::Display for Key {
 pub type Objects = BTreeMap<Key, Arc<Value>>;
 
 /// The names that follow from a Canary: Flagger's, so that a cluster can change hands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     pub canary: String,
     pub namespace: String,
@@ -128,7 +163,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             mesh_provider: "istio".to_owned(),
-            selector_labels: ["app", "name", "app.kubernetes.io/name"].map(str::to_owned).into(),
+            selector_labels: ["app", "name", "app.kubernetes.io/name"]
+                .map(str::to_owned)
+                .into(),
             include_label_prefix: Vec::new(),
             config_tracking: true,
             flagger_counting: false,
@@ -147,7 +184,9 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub fn object(&self, kind: &'static Kind, name: &str) -> Option<&'a Value> {
-        self.objects.get(&Key::new(kind, name)).map(|object| &**object)
+        self.objects
+            .get(&Key::new(kind, name))
+            .map(|object| &**object)
     }
 }
 

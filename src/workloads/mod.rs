@@ -48,6 +48,9 @@ pub trait Workload: Sync {
     /// Pods that are available now.
     fn available(&self, object: &Value) -> i64;
 
+    /// When its rollout last got further, if it says so.
+    fn progressed_at(&self, object: &Value) -> Option<Timestamp>;
+
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness;
 
     /// The pod template of a target, primary, or history object.
@@ -97,26 +100,58 @@ static AUTOSCALERS: &[&dyn Autoscaler] = &[&horizontal_pod_autoscaler::Horizonta
 /// The workload of the canary's target; an unknown kind is a problem that names the known ones.
 pub fn workload(canary: &Canary) -> Result<&'static dyn Workload, Problem> {
     let target = &canary.spec.target_ref;
-    WORKLOADS.iter().copied().find(|workload| workload.kind().kind == target.kind).ok_or_else(
-        || {
-            let known: Vec<_> = WORKLOADS.iter().map(|workload| workload.kind().kind).collect();
+    WORKLOADS
+        .iter()
+        .copied()
+        .find(|workload| workload.kind().kind == target.kind)
+        .ok_or_else(|| {
+            let known: Vec<_> = WORKLOADS
+                .iter()
+                .map(|workload| workload.kind().kind)
+                .collect();
             Problem::field(
                 "spec.targetRef.kind",
-                format!("\"{}\" is not supported; known are {}", target.kind, known.join(", ")),
+                format!(
+                    "\"{}\" is not supported; known are {}",
+                    target.kind,
+                    known.join(", ")
+                ),
             )
-        },
-    )
+        })
 }
 
 /// The autoscaler of the canary, if it names one.
 pub fn autoscaler(canary: &Canary) -> Result<Option<&'static dyn Autoscaler>, Problem> {
-    let Some(reference) = &canary.spec.autoscaler_ref else { return Ok(None) };
-    let found = AUTOSCALERS.iter().copied().find(|scaler| scaler.kind().kind == reference.kind);
+    let Some(reference) = &canary.spec.autoscaler_ref else {
+        return Ok(None);
+    };
+    let found = AUTOSCALERS
+        .iter()
+        .copied()
+        .find(|scaler| scaler.kind().kind == reference.kind);
     found.map(Some).ok_or_else(|| {
-        let known: Vec<_> = AUTOSCALERS.iter().map(|scaler| scaler.kind().kind).collect();
+        let known: Vec<_> = AUTOSCALERS
+            .iter()
+            .map(|scaler| scaler.kind().kind)
+            .collect();
         Problem::field(
             "spec.autoscalerRef.kind",
-            format!("\"{}\" is not supported; known are {}", reference.kind, known.join(", ")),
+            format!(
+                "\"{}\" is not supported; known are {}",
+                reference.kind,
+                known.join(", ")
+            ),
         )
     })
+}
+
+/// The least replicas that the canary's autoscaler allows, if it has one that is there.
+pub fn min_replicas(view: &View<'_>) -> Option<i64> {
+    let reference = view.canary.spec.autoscaler_ref.as_ref()?;
+    let scaler = autoscaler(view.canary).ok()??;
+    // Without the object, which `render` complains of, there is still a least: Flagger's one.
+    let least = view
+        .object(scaler.kind(), &reference.name)
+        .map(|it| scaler.min_replicas(it));
+    Some(least.unwrap_or(1))
 }

@@ -1,4 +1,8 @@
 //! The test suite: one binary, one module per subject.
 
+mod bed;
+mod generated;
 mod metrics;
+mod parity;
+mod routers;
 mod wire;
