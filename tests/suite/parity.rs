@@ -143,6 +143,19 @@ fn bare(mut object: Value) -> Value {
     if let Some(id) = object.pointer_mut("/spec/template/metadata/annotations/flagger-id") {
         *id = json!("an id");
     }
+    // How the recorder made pods stick.
+    if let Some(template) = object.pointer_mut("/spec/template/metadata").and_then(Value::as_object_mut) {
+        if let Some(annotations) = template.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("lab/stuck");
+            if annotations.is_empty() {
+                template.remove("annotations");
+            }
+        }
+    }
+    // Flagger discovers ports in random order.
+    if let Some(ports) = object.pointer_mut("/spec/ports").and_then(Value::as_array_mut) {
+        ports.sort_by_key(|port| port["port"].as_i64());
+    }
     if object["kind"] == "Canary" {
         let Some(status) = object["status"].as_object_mut() else { return object };
         status.remove("lastTransitionTime");
