@@ -104,10 +104,11 @@ pub(super) fn answer(
             Ok(Answer::ok(&json!({
                 "kind": format!("{}List", place.kind.kind),
                 "apiVersion": place.api_version(),
-                "metadata": {"resourceVersion": cluster.revision.to_string()},
+                "metadata": {"resourceVersion": cluster.revision.to_string(), "continue": ""},
                 "items": items,
             })))
         }
+        Method::POST if place.kind.custom && !reachable => Err(Refusal::no_page()),
         _ => Err(Refusal::method_not_allowed()),
     }
 }
