@@ -15,6 +15,7 @@ use crate::pass::report::{Handled, Outcome};
 use crate::pass::{self, Options};
 use crate::settings::Settings;
 use crate::simulate::cluster::Key;
+use crate::simulate::controllers::NeverReady;
 use crate::simulate::scenario::{Crash, Event, Scenario};
 use crate::simulate::world::World;
 
@@ -95,7 +96,7 @@ impl Play {
             }
             state.metrics = scenario.script.metrics;
             if let Some(seconds) = scenario.script.pod_seconds {
-                state.behaviour.pod_ready_seconds = seconds;
+                state.behaviour.ready_after = SignedDuration::from_secs(seconds);
             }
         }
         let canary = found.ok_or("holds no Canary")?;
@@ -218,15 +219,19 @@ impl Play {
                 Ok(())
             }
             Event::Stuck(tag) => {
-                self.world.lock().behaviour.stick(tag);
+                let rule = NeverReady { tag: tag.clone(), workload: String::new() };
+                self.world.lock().behaviour.never_ready.push(rule);
                 Ok(())
             }
             Event::Unstuck(tag) => {
-                self.world.lock().behaviour.unstick(tag);
+                self.world.lock().behaviour.never_ready.retain(|rule| rule.tag != *tag);
                 Ok(())
             }
             Event::Replicas(wanted) => {
-                self.world.lock().behaviour.want_replicas(wanted);
+                for (name, replicas) in wanted {
+                    let key = Key::new("apps", "Deployment", &self.namespace, name);
+                    self.world.lock().behaviour.desired.insert(key, *replicas);
+                }
                 Ok(())
             }
             Event::Patch(patch) => {

@@ -72,20 +72,12 @@ impl World {
         self.clock.now()
     }
 
-    /// Lets time pass: the controllers act whenever something is due for them.
+    /// Lets time pass: the controllers act, each thing at its own time.
     pub fn advance(&self, to: Timestamp) {
         let mut state = self.lock();
         let State { cluster, behaviour, .. } = &mut *state;
-        loop {
-            let now = self.clock.now();
-            controllers::settle(cluster, now, behaviour);
-            if now >= to {
-                return;
-            }
-            let next = controllers::next_change(cluster, now, behaviour);
-            let next = next.filter(|next| *next > now).map_or(to, |next| next.min(to));
-            self.clock.set(next);
-        }
+        controllers::settle(cluster, to, behaviour);
+        self.clock.set(to);
     }
 
     /// Kills the pass that makes the n-th call from now.

@@ -145,6 +145,17 @@ impl Refusal {
     }
 
     pub(super) fn unsupported_media_type(accepted: &[&str]) -> Self {
+        if accepted.is_empty() {
+            let bare = Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                "415: Unsupported Media Type",
+            );
+            return Self {
+                details: Some(json!({})),
+                ..bare
+            };
+        }
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {}",
             accepted.join(", ")
@@ -328,6 +339,11 @@ impl Kind {
             "must be specified for an update",
         );
         self.invalid_as(name, &[cause], &self.resource(), &self.plural)
+    }
+
+    pub(super) fn of_another_kind(&self, name: &str, sent: &str) -> Refusal {
+        let cause = Cause::invalid("kind", &json!(sent), &format!("must be {}", self.kind));
+        self.invalid_as(name, &[cause], &format!("{sent}.{}", self.group), sent)
     }
 
     fn invalid_as(&self, name: &str, found: &[Cause], subject: &str, kind: &str) -> Refusal {

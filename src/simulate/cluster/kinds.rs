@@ -148,10 +148,9 @@ impl Kinds {
     }
 
     /// Whether a client that asks for this version gets an answer.
-    pub(super) fn serves(&self, api_version: &str, kind: &str) -> Option<Arc<Kind>> {
+    pub(super) fn serves(&self, api_version: &str, kind: &str) -> bool {
         let (group, version) = object::group_and_version(api_version);
-        self.find(group, kind)
-            .filter(|kind| kind.version(version).is_some())
+        self.find(group, kind).is_some_and(|kind| kind.version(version).is_some())
     }
 
     /// The place of an object by its own `apiVersion` and `kind`.

@@ -1,6 +1,7 @@
 //! The cluster in memory: one request in, one answer out, no clock, no randomness, no I/O. It speaks the Kubernetes
 //! REST API on plain JSON as a real kube-apiserver does; what it leaves out is listed at [`Cluster`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use self::answer::Answer;
 pub use self::answer::Refusal;
 use self::history::History;
 pub use self::history::{Verb, Write};
-use self::kinds::Kinds;
+use self::kinds::{Kinds, Part};
 pub use self::object::Key;
 use self::objects::Objects;
 use self::request::Request;
@@ -21,7 +22,7 @@ mod answer;
 mod builtin;
 mod history;
 mod kinds;
-mod object;
+pub(super) mod object;
 mod objects;
 mod read;
 mod request;
@@ -53,9 +54,17 @@ pub struct Cluster {
     compacted: u64,
 }
 
-/// When the pods of each `ReplicaSet` or `DaemonSet` were started. Kept beside the objects because nothing that Davy
-/// does looks at single pods.
-pub(in crate::simulate) type Pods = Arc<std::collections::BTreeMap<Key, Arc<[Timestamp]>>>;
+/// The pods of `ReplicaSet`s and `DaemonSet`s, by the UID of the set. Kept beside the objects because nothing that
+/// Davy does looks at single pods.
+type Pods = Arc<BTreeMap<String, Arc<[Pod]>>>;
+
+/// A pod, as far as its set and the Services need to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::simulate) struct Pod {
+    pub(in crate::simulate) started: Timestamp,
+    /// Of the template that it was made from.
+    pub(in crate::simulate) hash: Arc<str>,
+}
 
 impl Default for Cluster {
     fn default() -> Self {
@@ -191,19 +200,6 @@ impl Cluster {
         self.compacted = self.revision + 1;
     }
 
-    pub(in crate::simulate) fn pods(&self, key: &Key) -> Arc<[Timestamp]> {
-        self.pods.get(key).cloned().unwrap_or_default()
-    }
-
-    pub(in crate::simulate) fn set_pods(&mut self, key: &Key, started: Vec<Timestamp>) {
-        let pods = Arc::make_mut(&mut self.pods);
-        if started.is_empty() {
-            pods.remove(key);
-        } else {
-            pods.insert(key.clone(), started.into());
-        }
-    }
-
     fn answer(&mut self, request: &Request, now: Timestamp) -> Result<Answer, Refusal> {
         if let Some(answer) = read::discovery::answer(self, request) {
             return Ok(answer);
@@ -212,6 +208,84 @@ impl Cluster {
         match request.method {
             http::Method::GET => read::answer(self, &place, request, now),
             _ => write::answer(self, &place, request, now),
+        }
+    }
+}
+
+/// The door for controllers: typed where clients have to say everything in HTTP, and the same rules behind it.
+impl Cluster {
+    pub(in crate::simulate) fn create(
+        &mut self,
+        object: Value,
+        manager: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Value>, Refusal> {
+        let mut place = self.kinds.place_of(&object)?;
+        place.name = String::new();
+        write::create(self, &place, object, &Ask::by(manager, now))
+    }
+
+    /// Puts the object in the place of the one with its resourceVersion.
+    pub(in crate::simulate) fn replace(
+        &mut self,
+        object: Value,
+        manager: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Value>, Refusal> {
+        let place = self.kinds.place_of(&object)?;
+        write::replace(self, &place, object, &Ask::by(manager, now))
+    }
+
+    /// The same through `/status`.
+    pub(in crate::simulate) fn replace_status(
+        &mut self,
+        object: Value,
+        manager: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Value>, Refusal> {
+        let mut place = self.kinds.place_of(&object)?;
+        place.part = Part::Status;
+        write::replace(self, &place, object, &Ask::by(manager, now))
+    }
+
+    /// Sets the number of replicas through `/scale`.
+    pub(in crate::simulate) fn scale(
+        &mut self,
+        key: &Key,
+        replicas: i64,
+        manager: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Value>, Refusal> {
+        let (kind, mut place) = self.kinds.of(key)?;
+        place.part = if place.version().scale.is_some() { Part::Scale } else { Part::Main };
+        let stored = self.get(key).ok_or_else(|| kind.not_found(&key.name))?;
+        let mut scale = read::scale(&place, &stored)?;
+        scale["spec"]["replicas"] = json!(replicas);
+        write::replace(self, &place, scale, &Ask::by(manager, now))
+    }
+
+    /// Whether the API server serves this kind in this version.
+    pub(in crate::simulate) fn serves(&self, api_version: &str, kind: &str) -> bool {
+        self.kinds.serves(api_version, kind)
+    }
+
+    pub(in crate::simulate) fn last_write_at(&self) -> Option<Timestamp> {
+        self.history.last().map(|write| write.at)
+    }
+
+    pub(in crate::simulate) fn pods(&self, set: &Value) -> Arc<[Pod]> {
+        self.pods.get(object::text(set, "/metadata/uid")).cloned().unwrap_or_default()
+    }
+
+    pub(in crate::simulate) fn set_pods(&mut self, set: &Value, pods: Vec<Pod>) {
+        let uid = object::text(set, "/metadata/uid").to_owned();
+        Arc::make_mut(&mut self.pods).insert(uid, pods.into());
+    }
+
+    /// Forgets the pods of sets that are gone.
+    pub(in crate::simulate) fn forget_pods(&mut self, gone: impl Fn(&str) -> bool) {
+        if self.pods.keys().any(|uid| gone(uid)) {
+            Arc::make_mut(&mut self.pods).retain(|uid, _| !gone(uid));
         }
     }
 }

@@ -3,19 +3,24 @@
 use serde_json::{Map, Value, json};
 
 use super::kinds::Kind;
-use super::object::{child, default, map, text};
+use super::object::{child, default, list, map, text};
 
 mod defaults;
 mod pods;
 mod rules;
+mod typed;
 
 pub(super) use self::rules::violations;
 
-/// Fills in defaults. Doing it twice changes nothing.
-pub(super) fn fill(kind: &Kind, object: &mut Value) {
+/// Fills in defaults and drops unknown fields, which it names. Doing it twice changes nothing.
+///
+/// # Errors
+/// Why the object is not of its kind.
+pub(super) fn fill(kind: &Kind, object: &mut Value) -> Result<Vec<String>, String> {
     if kind.kind != "ControllerRevision" {
         drop_nulls(object);
     }
+    let dropped = typed::prune(kind, object)?;
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Service") => defaults::service(object),
         ("", "Secret") => defaults::secret(object),
@@ -28,8 +33,16 @@ pub(super) fn fill(kind: &Kind, object: &mut Value) {
         ("discovery.k8s.io", "EndpointSlice") => defaults::endpoint_slice(object),
         ("batch", "Job") => defaults::job(child(object, "spec")),
         ("batch", "CronJob") => defaults::cron_job(object),
+        ("apiextensions.k8s.io", _) => {
+            default(
+                child(object, "spec"),
+                "conversion",
+                json!({"strategy": "None"}),
+            );
+        }
         _ => {}
     }
+    Ok(dropped)
 }
 
 /// What a new object gets besides its defaults. `number` is that of the write.
@@ -75,6 +88,11 @@ pub(super) fn begin(kind: &Kind, object: &mut Value, number: u64) {
                     {"type": "Established", "status": "True", "reason": "InitialNamesAccepted"},
                 ],
                 "acceptedNames": object["spec"]["names"],
+                "storedVersions": list(object, "/spec/versions")
+                    .iter()
+                    .filter(|version| version["storage"] == true)
+                    .map(|version| version["name"].clone())
+                    .collect::<Vec<_>>(),
             });
         }
         _ => {}
@@ -83,6 +101,9 @@ pub(super) fn begin(kind: &Kind, object: &mut Value, number: u64) {
 
 /// What an update that does not name them leaves as they are: the addresses and ports that were allotted.
 pub(super) fn carry(kind: &Kind, stored: &Value, object: &mut Value) {
+    if kind.is("apps", "DaemonSet") {
+        count_template(stored, object);
+    }
     if !kind.is("", "Service") || text(object, "/spec/type") == "ExternalName" {
         return;
     }
@@ -117,6 +138,20 @@ pub(super) fn carry(kind: &Kind, stored: &Value, object: &mut Value) {
     if !exposed {
         spec.remove("externalTrafficPolicy");
     }
+}
+
+/// A `DaemonSet` counts the changes of its template in an annotation.
+fn count_template(stored: &Value, object: &mut Value) {
+    const COUNT: &str = "deprecated.daemonset.template.generation";
+    let counted = stored["metadata"]["annotations"][COUNT]
+        .as_str()
+        .unwrap_or("1");
+    let moved = u64::from(stored["spec"]["template"] != object["spec"]["template"]);
+    let counted = counted.parse::<u64>().unwrap_or(1) + moved;
+    let annotations = child(object, "metadata")
+        .entry("annotations")
+        .or_insert_with(|| json!({}));
+    map(annotations).insert(COUNT.into(), counted.to_string().into());
 }
 
 pub(super) fn has_generation(kind: &Kind) -> bool {

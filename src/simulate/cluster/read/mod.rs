@@ -118,7 +118,7 @@ fn list(
             (&*key.namespace, &*key.name) <= (namespace.as_str(), name.as_str())
         })
     });
-    let limit = request.parameter("limit").parse().unwrap_or(0);
+    let limit = limit(request)?;
     let page: Vec<_> = match limit {
         0 => rest.by_ref().collect(),
         limit => rest.by_ref().take(limit).collect(),
@@ -133,7 +133,7 @@ fn list(
         if !filtered {
             metadata["remainingItemCount"] = json!(remaining);
         }
-    } else if place.kind.custom {
+    } else if place.kind.custom && !request.wants_metadata() {
         metadata["continue"] = json!("");
     }
     let objects: Vec<_> = page
@@ -160,6 +160,20 @@ fn list(
         metadata,
         items: items.collect(),
     }))
+}
+
+/// How many items a page may have; none asked for, or zero, is all of them.
+fn limit(request: &Request) -> Result<usize, Refusal> {
+    match request.parameter("limit") {
+        "" => Ok(0),
+        // Any state will do, so the cache answers, and it does not page.
+        _ if request.parameter("resourceVersion") == "0" => Ok(0),
+        limit => limit.parse().map_err(|_| {
+            Refusal::bad_request(format!(
+                "strconv.ParseInt: parsing {limit:?}: invalid syntax"
+            ))
+        }),
+    }
 }
 
 /// The objects of a list at a revision, in order.

@@ -68,6 +68,9 @@ pub(super) fn labels(selector: &str) -> Result<Selector, Refusal> {
 
 /// The parts between the commas that are in no parentheses.
 fn split(selector: &str) -> Vec<&str> {
+    if selector.trim().is_empty() {
+        return Vec::new();
+    }
     let mut depth = 0;
     selector
         .split(|letter| {
@@ -79,12 +82,16 @@ fn split(selector: &str) -> Vec<&str> {
             letter == ',' && depth == 0
         })
         .map(str::trim)
-        .filter(|part| !part.is_empty())
         .collect()
 }
 
 fn label_requirement(part: &str) -> Result<Requirement, Refusal> {
     let requirement = |key: &str, demand| {
+        if key.trim().is_empty() {
+            return Err(Refusal::bad_request(format!(
+                "found '{part}', expected: !, identifier, or 'end of string'"
+            )));
+        }
         Ok(Requirement {
             key: key.trim().to_owned(),
             demand,
@@ -133,7 +140,7 @@ pub(super) fn fields(kind: &Kind, selector: &str) -> Result<Selector, Refusal> {
             {
                 (key, value, true)
             } else {
-                let why = format!("invalid selector: {part:?}; can't understand '{part}'");
+                let why = format!("invalid selector: '{part}'; can't understand '{part}'");
                 return Err(Refusal::bad_request(why));
             };
             if !known_fields(kind).contains(&key) {

@@ -31,6 +31,8 @@ pub(super) struct Schema {
     any_of: Vec<Schema>,
     one_of: Vec<Schema>,
     not: Option<Box<Schema>>,
+    /// Whether there are CEL rules, here or below.
+    has_rules: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,15 @@ enum Additional {
     None,
     Anything,
     Of(Box<Schema>),
+}
+
+impl Additional {
+    fn schema(&self) -> Option<&Schema> {
+        match self {
+            Self::Of(schema) => Some(schema),
+            Self::None | Self::Anything => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +92,7 @@ impl Schema {
         let flag = |key: &str| schema[key] == true;
         let many = |key: &str| list(schema, key).iter().map(Self::of).collect();
         let one = |key: &str| schema.get(key).map(|inner| Box::new(Self::of(inner)));
-        Self {
+        let mut read = Self {
             kind: kind_of(schema),
             properties: schema["properties"]
                 .as_object()
@@ -113,7 +124,14 @@ impl Schema {
             any_of: many("/anyOf"),
             one_of: many("/oneOf"),
             not: one("not"),
-        }
+            has_rules: schema.get("x-kubernetes-validations").is_some(),
+        };
+        let below = read.properties.values().chain(read.items.as_deref());
+        let below_has_rules = below
+            .chain(read.additional.schema())
+            .any(|schema| schema.has_rules);
+        read.has_rules |= below_has_rules;
+        read
     }
 }
 

@@ -93,9 +93,8 @@ impl Schema {
     }
 
     pub(super) fn field(&self, name: &str) -> Option<&Self> {
-        self.properties.get(name).or(match &self.additional {
-            Additional::Of(schema) => Some(schema),
-            Additional::None | Additional::Anything => None,
-        })
+        self.properties
+            .get(name)
+            .or_else(|| self.additional.schema())
     }
 }

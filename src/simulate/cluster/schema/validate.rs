@@ -5,11 +5,19 @@ use serde_json::{Map, Value, json};
 use super::super::answer::Cause;
 use super::{Schema, Type};
 
+/// What follows where CEL rules were not even tried.
+const RULES_NOT_CHECKED: &str = "some validation rules were not checked because the object was \
+                                 invalid; correct the existing errors to complete validation";
+
 impl Schema {
     /// Everything that is wrong with the whole object.
     pub(in super::super) fn violations(&self, object: &Value) -> Vec<Cause> {
         let mut found = Vec::new();
         self.check(object, "", &mut found);
+        let blocks = |cause: &Cause| cause.reason != "FieldValueInvalid";
+        if self.has_rules && found.iter().any(blocks) {
+            found.push(Cause::invalid("<nil>", &"null", RULES_NOT_CHECKED));
+        }
         found
     }
 
@@ -18,15 +26,13 @@ impl Schema {
             return;
         }
         if !self.kind.admits(value) {
-            let named = type_name(value);
-            found.push(Cause {
-                reason: "FieldValueTypeInvalid",
-                field: path.to_owned(),
-                message: format!(
-                    "Invalid value: \"{named}\": {path} in body must be of type {}: \"{named}\"",
-                    self.kind.name()
-                ),
-            });
+            let (named, wanted) = match value {
+                Value::Number(_) if self.kind == Type::Integer && !self.format.is_empty() => {
+                    ("float64", self.format.as_str())
+                }
+                _ => (type_name(value), self.kind.name()),
+            };
+            found.push(of_type(path, &json!(named), wanted));
             return;
         }
         self.check_choices(value, path, found);
@@ -57,7 +63,7 @@ impl Schema {
             found.is_empty()
         };
         let mut refuse = |why: String| {
-            found.push(Cause::invalid(path, &shown(value), &why));
+            found.push(Cause::invalid("<nil>", &"\"\"", &why));
         };
         if !self.any_of.is_empty() && !self.any_of.iter().any(passes) {
             refuse(format!(
@@ -106,8 +112,7 @@ impl Schema {
         if let Some(min) = self.bounds.length_min.filter(|min| length < *min) {
             let why = format!("{path} in body should be at least {min} chars long");
             found.push(Cause::invalid(path, &value, &why));
-        }
-        if let Some(pattern) = self
+        } else if let Some(pattern) = self
             .pattern
             .as_ref()
             .filter(|pattern| !pattern.matches(text))
@@ -116,13 +121,16 @@ impl Schema {
             found.push(Cause::invalid(path, &value, &why));
         }
         if self.format == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
-            let why = format!("{path} in body must be of type date-time: {value}");
-            found.push(Cause::invalid(path, &value, &why));
+            found.push(of_type(path, &value, "date-time"));
         }
     }
 
     fn check_number(&self, number: &serde_json::Number, path: &str, found: &mut Vec<Cause>) {
         let value = number.as_f64().unwrap_or_default();
+        if self.format == "int32" && (value < f64::from(i32::MIN) || value > f64::from(i32::MAX)) {
+            let why = format!("Checked value must be of type integer with format int32 in {path}");
+            found.push(Cause::invalid("<nil>", &"\"\"", &why));
+        }
         let bounds = &self.bounds;
         let mut refuse = |words: &str, bound: f64| {
             let why = format!("{path} in body should be {words} {bound}");
@@ -181,13 +189,6 @@ impl Schema {
                 format!("{path}.{name}")
             }
         };
-        for name in self
-            .required
-            .iter()
-            .filter(|name| !fields.contains_key(*name))
-        {
-            found.push(Cause::required(path_of(name), ""));
-        }
         let count = fields.len() as u64;
         if let Some(max) = self.bounds.properties_max.filter(|max| count > *max) {
             found.push(too(
@@ -207,6 +208,11 @@ impl Schema {
             }
             if let Some(schema) = self.field(name) {
                 schema.check(value, &path_of(name), found);
+            }
+        }
+        for name in &self.required {
+            if !fields.contains_key(name) {
+                found.push(Cause::required(path_of(name), ""));
             }
         }
     }
@@ -256,19 +262,21 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// The value as refusals show it: as it is if it is simple, by its type if not.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Array(_) | Value::Object(_) => format!("\"{}\"", type_name(value)),
-        simple => simple.to_string(),
-    }
-}
-
 fn in_body(path: &str) -> String {
     if path.is_empty() {
         "\"\"".to_owned()
     } else {
         format!("\"{path}\"")
+    }
+}
+
+fn of_type(path: &str, value: &Value, wanted: &str) -> Cause {
+    let message =
+        format!("Invalid value: {value}: {path} in body must be of type {wanted}: {value}");
+    Cause {
+        reason: "FieldValueTypeInvalid",
+        field: path.to_owned(),
+        message,
     }
 }
 

@@ -70,6 +70,10 @@ fn begin(cluster: &Cluster, place: &Place, object: &mut Value, ask: &Ask) {
     }
     if place.version().has_status {
         map(object).remove("status");
+        // A status with a default in the schema is there from the start.
+        if let Some(schema) = &place.version().schema {
+            schema.fill(object);
+        }
     }
     builtin::begin(kind, object, number);
 }

@@ -104,10 +104,11 @@ pub(super) fn answer(
             Ok(Answer::ok(&json!({
                 "kind": format!("{}List", place.kind.kind),
                 "apiVersion": place.api_version(),
-                "metadata": {"resourceVersion": cluster.revision.to_string()},
+                "metadata": {"resourceVersion": cluster.revision.to_string(), "continue": ""},
                 "items": items,
             })))
         }
+        Method::POST if place.kind.custom && !reachable => Err(Refusal::no_page()),
         _ => Err(Refusal::method_not_allowed()),
     }
 }
@@ -164,14 +165,34 @@ pub(super) fn apply(
             update::put(cluster, &place, object, ask)?
         }
     };
-    let Some(status) = status.filter(|_| place.version().has_status) else {
+    place.name = text(&written.object, "/metadata/name").to_owned();
+    // An update that takes the last finalizer off an object that is being deleted leaves nothing to go on with.
+    let is_there = cluster.objects.get(&place.key()).is_some();
+    let Some(status) = status.filter(|_| is_there && place.version().has_status) else {
         return Ok(written.object);
     };
-    place.name = text(&written.object, "/metadata/name").to_owned();
     place.part = Part::Status;
     let mut object = read::served(&place, &written.object).as_ref().clone();
     object["status"] = status;
     Ok(update::put(cluster, &place, object, ask)?.object)
+}
+
+pub(super) fn create(
+    cluster: &mut Cluster,
+    place: &Place,
+    object: Value,
+    ask: &Ask,
+) -> Result<Arc<Value>, Refusal> {
+    create::create(cluster, place, object, ask).map(|written| written.object)
+}
+
+pub(super) fn replace(
+    cluster: &mut Cluster,
+    place: &Place,
+    object: Value,
+    ask: &Ask,
+) -> Result<Arc<Value>, Refusal> {
+    update::put(cluster, place, object, ask).map(|written| written.object)
 }
 
 /// Stores what was decided. Everything that could be refused has been refused before, but for the size.

@@ -7,7 +7,7 @@ use super::super::answer::Refusal;
 use super::super::kinds::{Part, Place};
 use super::super::read;
 use super::super::request::Request;
-use super::shape::shape;
+use super::shape::{in_namespace, shape};
 use super::update::{same_name, set_scale, update};
 use super::{Ask, Written};
 
@@ -21,8 +21,12 @@ pub(super) fn patch(
     ask: &Ask,
 ) -> Result<Written, Refusal> {
     let media_type = request.media_type();
-    if ![JSON_PATCH, MERGE_PATCH].contains(&media_type) {
-        return Err(Refusal::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH]));
+    match media_type {
+        JSON_PATCH | MERGE_PATCH => {}
+        "application/strategic-merge-patch+json" | "application/apply-patch+yaml" => {
+            return Err(Refusal::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH]));
+        }
+        _ => return Err(Refusal::unsupported_media_type(&[])),
     }
     let patch: Value = serde_json::from_slice(&request.body)
         .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
@@ -31,6 +35,11 @@ pub(super) fn patch(
         Part::Scale => read::scale(place, &stored)?,
         Part::Main | Part::Status => stored.as_ref().clone(),
     };
+    if media_type == MERGE_PATCH && !patch.is_object() {
+        return Err(Refusal::bad_request(
+            "error decoding patch: json: cannot unmarshal the patch into a map",
+        ));
+    }
     if media_type == JSON_PATCH {
         operate(&mut object, &patch)?;
     } else {
@@ -49,6 +58,7 @@ pub(super) fn patch(
     let warnings =
         shape(place, &mut object, ask).map_err(|why| Refusal::patch_unreadable(&patched, &why))?;
     same_name(place, &object)?;
+    in_namespace(place, &object)?;
     for field in ["apiVersion", "kind"] {
         if object[field] != stored[field] {
             return Err(Refusal::bad_request(format!(

@@ -38,7 +38,7 @@ pub(super) fn shape(place: &Place, object: &mut Value, ask: &Ask) -> Result<Vec<
             unknown.extend(schema.prune(object));
         }
     } else {
-        builtin::fill(&place.kind, object);
+        unknown.extend(builtin::fill(&place.kind, object)?);
     }
     let mut unknown: Vec<_> = unknown
         .into_iter()
@@ -88,6 +88,10 @@ fn identify(place: &Place, object: &mut Value) -> Result<(), Refusal> {
             "the API version in the data ({sent_version}) does not match the expected API version ({version})"
         )));
     }
+    if !sent_kind.is_empty() && sent_kind != kind && place.kind.custom {
+        let name = text(object, "/metadata/name");
+        return Err(place.kind.of_another_kind(name, sent_kind));
+    }
     if !sent_kind.is_empty() && sent_kind != kind {
         return Err(Refusal::bad_request(format!(
             "{sent_kind} in version \"{}\" cannot be handled as a {kind}",
@@ -97,20 +101,22 @@ fn identify(place: &Place, object: &mut Value) -> Result<(), Refusal> {
     let fields = map(object);
     fields.insert("kind".into(), kind.into());
     fields.insert("apiVersion".into(), version.into());
+    in_namespace(place, object)?;
     let metadata = child(object, "metadata");
-    let namespace = metadata
-        .get("namespace")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if !namespace.is_empty() && namespace != place.namespace {
-        return Err(Refusal::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
     if !place.namespace.is_empty() {
         metadata.insert("namespace".into(), place.namespace.clone().into());
     }
     Ok(())
+}
+
+/// The namespace in the body, if there is one, is that in the path.
+pub(super) fn in_namespace(place: &Place, object: &Value) -> Result<(), Refusal> {
+    match text(object, "/metadata/namespace") {
+        namespace if namespace.is_empty() || namespace == place.namespace => Ok(()),
+        _ => Err(Refusal::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
+    }
 }
 
 /// Keeps what metadata may hold, and names the rest.
