@@ -224,7 +224,11 @@ pub(super) fn unfinished(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
         return Some(Decision { step: Step::Finish, reason });
     }
     if !gap.drift.is_empty() {
-        let reason = format!("restoring {}", list(&gap.drift));
+        let verb = match snapshot.phase() {
+            Some(crate::api::status::Phase::Initializing) => "setting up",
+            _ => "restoring",
+        };
+        let reason = format!("{verb} {}", list(&gap.drift));
         return Some(Claim::new(snapshot).because(gap, &reason));
     }
     None
