@@ -16,7 +16,7 @@ use crate::pass::{self, Options};
 use crate::settings::Settings;
 use crate::simulate::cluster::Key;
 use crate::simulate::controllers::NeverReady;
-use crate::simulate::scenario::{Crash, Event, Scenario};
+use crate::simulate::scenario::{Crash, Event, Metrics, Scenario};
 use crate::simulate::world::World;
 
 /// A script that has not come where it wants to be after so many passes never will.
@@ -399,7 +399,11 @@ fn interval(canary: &Canary) -> SignedDuration {
 fn words(event: &Event) -> String {
     match event {
         Event::Image(tag) => format!("image {tag}"),
-        Event::Metrics(metrics) => format!("metrics {metrics:?}"),
+        Event::Metrics(Metrics::None) => "the checks have no data".to_owned(),
+        Event::Metrics(Metrics::Outage) => "the metrics system is down".to_owned(),
+        Event::Metrics(Metrics::Values { success_rate, milliseconds }) => {
+            format!("success rate {success_rate} %, P99 {milliseconds} ms")
+        }
         Event::Stuck(tag) => format!("pods of {tag} never become ready"),
         Event::Unstuck(tag) => format!("pods of {tag} become ready after all"),
         Event::Replicas(wanted) => format!("the autoscaler wants {wanted:?}"),

@@ -5,4 +5,5 @@ mod generated;
 mod metrics;
 mod parity;
 mod routers;
+mod scenarios;
 mod wire;
