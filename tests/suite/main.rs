@@ -1,3 +1,4 @@
 //! The test suite: one binary, one module per subject.
 
+mod bed;
 mod generated;
