@@ -1,4 +1,5 @@
 //! The test suite: one binary, one module per subject.
 
 mod bed;
+mod crds;
 mod generated;
