@@ -3,3 +3,7 @@
 mod bed;
 mod crds;
 mod generated;
+mod metrics;
+mod parity;
+mod routers;
+mod wire;
