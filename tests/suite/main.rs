@@ -1,6 +1,7 @@
 //! The test suite: one binary, one module per subject.
 
 mod bed;
+mod crds;
 mod generated;
 mod metrics;
 mod parity;
