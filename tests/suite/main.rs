@@ -1,1 +1,3 @@
 //! The test suite: one binary, one module per subject.
+
+mod plug_ins;
