@@ -3,6 +3,11 @@
 //!
 //! The comments on fields are what `kubectl explain` shows, so they speak to users.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "`kubectl explain` shows backticks as they are"
+)]
+
 pub mod alert_provider;
 pub mod analysis;
 pub mod canary;

@@ -1,5 +1,7 @@
 //! What a change is told by: the hash of a pod template and the checksum of a config.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -61,17 +63,24 @@ fn as_go_writes(value: &Value) -> String {
     written
 }
 
+/// A name in the form of a UUID that follows from what it is made of: Flagger's is random.
+pub fn identifier(parts: &[&str]) -> String {
+    // A separator that no part contains, so that no two lists of parts make the same text.
+    let digest = Sha256::digest(parts.join("\u{0}").as_bytes());
+    let hex = hex(&digest[..16]);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 /// The first eight bytes of the SHA-256, as Flagger shortens it.
 fn eight_bytes(text: &str) -> String {
-    use std::fmt::Write;
+    hex(&Sha256::digest(text.as_bytes())[..8])
+}
 
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(8)
-        .fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The template as its author wrote it.

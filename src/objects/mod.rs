@@ -9,12 +9,13 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 
 pub mod configs;
+pub mod duration;
 pub mod hash;
 pub mod metadata;
 pub mod patch;
 pub mod pod_template;
 mod ports;
-mod references;
+pub mod references;
 pub mod selector;
 pub mod services;
 
@@ -91,6 +92,12 @@ impl Key {
             name: name.into(),
         }
     }
+
+    /// Whether this is the object named so, in whatever version of its group.
+    pub fn is(&self, api_version: &str, kind: &str, name: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.kind.group == group && self.kind.kind == kind && self.name == name
+    }
 }
 
 impl std::fmt::Display for Key {
@@ -104,7 +111,7 @@ impl std::fmt::Display for Key {
 pub type Objects = BTreeMap<Key, Arc<Value>>;
 
 /// The names that follow from a Canary: Flagger's, so that a cluster can change hands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     pub canary: String,
     pub namespace: String,

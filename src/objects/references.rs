@@ -9,14 +9,14 @@ use crate::objects::{CONFIG_MAP, Key, Kind, SECRET};
 
 /// A `ConfigMap` or Secret that a pod template refers to, however often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reference {
-    pub(super) key: Key,
+pub struct Reference {
+    pub key: Key,
     /// Pods start without it. One reference that cannot do without it is enough.
-    pub(super) is_optional: bool,
+    pub is_optional: bool,
 }
 
 /// The configs that the template refers to, each once.
-pub(super) fn of(template: &Value) -> Vec<Reference> {
+pub fn of(template: &Value) -> Vec<Reference> {
     let mut found: BTreeMap<Key, bool> = BTreeMap::new();
     for place in places(template) {
         let is_optional = found.entry(place.key).or_insert(true);

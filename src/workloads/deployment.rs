@@ -50,6 +50,10 @@ impl Workload for Deployment {
         count(object, "availableReplicas")
     }
 
+    fn progressed_at(&self, object: &Value) -> Option<Timestamp> {
+        condition(object, "Progressing")?["lastUpdateTime"].as_str()?.parse().ok()
+    }
+
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness {
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
         if generation > count(object, "observedGeneration") {

@@ -48,6 +48,9 @@ pub trait Workload: Sync {
     /// Pods that are available now.
     fn available(&self, object: &Value) -> i64;
 
+    /// When its rollout last got further, if it says so.
+    fn progressed_at(&self, object: &Value) -> Option<Timestamp>;
+
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness;
 
     /// The pod template of a target, primary, or history object.

@@ -1,3 +1,9 @@
 //! The test suite: one binary, one module per subject.
 
+mod bed;
+mod generated;
+mod metrics;
+mod parity;
 mod plug_ins;
+mod routers;
+mod wire;
