@@ -5,6 +5,7 @@ mod crds;
 mod generated;
 mod metrics;
 mod parity;
+mod plug_ins;
 mod routers;
 mod scenarios;
 mod wire;
