@@ -1,6 +1,10 @@
 //! The one place that writes to people and pipes.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where it is done")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where it is done"
+)]
 
 use std::io::{IsTerminal, Write};
 

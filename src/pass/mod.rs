@@ -178,7 +178,10 @@ async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers
     let answers = checks.iter().zip(measured).map(|(check, measured)| {
         let judgement = judges::threshold::judge(&measured, check);
         let halt = metrics::halt_text(&snapshot.names, check, &judgement);
-        Answer { status: judgement.status(&check.metric), halt }
+        Answer {
+            status: judgement.status(&check.metric),
+            halt,
+        }
     });
     Answers::Checks(answers.collect())
 }
@@ -206,7 +209,13 @@ async fn act(
         }
         Step::Finish => {
             let status = snapshot.status.clone();
-            finish(cluster, snapshot, &status, handled.with(Outcome::Stepped, reason)).await
+            finish(
+                cluster,
+                snapshot,
+                &status,
+                handled.with(Outcome::Stepped, reason),
+            )
+            .await
         }
         Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
             Ok(Claimed::Ours(canary)) => {
@@ -228,7 +237,9 @@ async fn finish(
     handled: Handled,
 ) -> Handled {
     let converged = converge::converge(cluster, snapshot, status).await;
-    let Some(step) = &status.step else { return handled };
+    let Some(step) = &status.step else {
+        return handled;
+    };
     let told = deliver::events(cluster, &snapshot.names, step, snapshot.now).await;
     match (converged, told) {
         (Err(error), _) => {

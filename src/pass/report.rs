@@ -149,7 +149,10 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
             None => Ok(wanted.object),
         };
         let object = wanted.key.to_string();
-        handled.changes.push(Change { object, patch: patch.unwrap_or_default() });
+        handled.changes.push(Change {
+            object,
+            patch: patch.unwrap_or_default(),
+        });
     }
     handled.with(Outcome::DryRun, &decision.reason)
 }
@@ -164,7 +167,10 @@ pub struct Report {
 
 impl Report {
     pub fn new(started: Timestamp) -> Self {
-        Self { started, canaries: Vec::new() }
+        Self {
+            started,
+            canaries: Vec::new(),
+        }
     }
 
     pub fn malformed(&mut self, malformed: &[(String, Problem)]) {
@@ -184,7 +190,10 @@ impl Report {
     }
 
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.canaries.iter().filter(|handled| handled.outcome == outcome).count()
+        self.canaries
+            .iter()
+            .filter(|handled| handled.outcome == outcome)
+            .count()
     }
 
     /// Whether every canary was handled; a rollback is one that was.
@@ -208,7 +217,11 @@ impl Report {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let total = self.canaries.len();
-        write!(f, "{total} {}", if total == 1 { "canary" } else { "canaries" })?;
+        write!(
+            f,
+            "{total} {}",
+            if total == 1 { "canary" } else { "canaries" }
+        )?;
         let counts = [
             (Outcome::Stepped, "stepped"),
             (Outcome::DryRun, "looked at"),

@@ -28,7 +28,11 @@ async fn transcript_of(folder: &Path) -> (String, Vec<String>) {
         .iter()
         .filter_map(|expectation| {
             let failure = expectation.failure.as_ref()?;
-            Some(format!("{}: {}: {failure}", folder.display(), expectation.name))
+            Some(format!(
+                "{}: {}: {failure}",
+                folder.display(),
+                expectation.name
+            ))
         })
         .collect();
     (transcript::text(&transcript, &met, Style::Plain), failures)
@@ -47,7 +51,10 @@ async fn every_scenario_ends_as_it_expects_and_tells_the_same_story() {
         }
         let expected = std::fs::read_to_string(&file).unwrap_or_default();
         if text != expected {
-            wrong.push(format!("{}:\n{text}\ninstead of\n{expected}", file.display()));
+            wrong.push(format!(
+                "{}:\n{text}\ninstead of\n{expected}",
+                file.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -56,5 +63,8 @@ async fn every_scenario_ends_as_it_expects_and_tells_the_same_story() {
 #[tokio::test]
 async fn the_same_scenario_twice_is_the_same_transcript() {
     let folder = folders().into_iter().next().expect("a scenario");
-    assert_eq!(transcript_of(&folder).await.0, transcript_of(&folder).await.0);
+    assert_eq!(
+        transcript_of(&folder).await.0,
+        transcript_of(&folder).await.0
+    );
 }
