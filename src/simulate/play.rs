@@ -129,7 +129,7 @@ impl Play {
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
                 concurrency: 1,
-                deadline: Duration::from_secs(600),
+                deadline: Duration::from_mins(10),
                 dry_run: false,
                 stop: Arc::new(AtomicBool::new(false)),
             },
@@ -262,7 +262,7 @@ impl Play {
             Event::Patch(patch) => {
                 let key = self.key(&patch.kind, &patch.name)?;
                 self.edit(&key, &patch.by, |object| {
-                    json_patch::merge(object, &patch.patch)
+                    json_patch::merge(object, &patch.patch);
                 })
             }
             Event::Delete(name) => {

@@ -1,5 +1,11 @@
 //! The test suite: one binary, one module per subject.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails, with the place where it could not"
+)]
+
 mod bed;
 mod crds;
 mod generated;

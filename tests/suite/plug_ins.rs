@@ -29,8 +29,11 @@ use davy::workloads::{self, Readiness, ReadinessRule, Workload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// What a case answers, as text.
+type Answer = fn(&Case) -> String;
+
 /// A folder of cases, and what is asked in each of them.
-static SUBJECTS: &[(&str, fn(&Case) -> String)] = &[
+static SUBJECTS: &[(&str, Answer)] = &[
     ("objects/services", |case| {
         case.wanted(|view| services::render(view, case.target()))
     }),

@@ -41,10 +41,11 @@ impl Gap {
             && !route_is_open;
         let drift = wrong
             .iter()
-            .filter(|key| !open.contains(key) && !(lowered && snapshot.is_route(key)))
+            .filter(|key| !open.contains(*key))
+            .filter(|key| !lowered || !snapshot.is_route(key))
             .cloned()
             .collect();
-        let lowered_by = lowered.then(|| last_writer(snapshot)).flatten();
+        let lowered_by = if lowered { last_writer(snapshot) } else { None };
         Self {
             open,
             drift,
