@@ -28,7 +28,8 @@ use crate::{judges, metrics};
 
 use claim::Claimed;
 use converge::Converged;
-use observe::{Unobserved, World};
+use observe::World;
+use problems::Unobserved;
 use report::{Handled, Outcome, Report};
 use snapshot::Snapshot;
 use step::{Answer, Answers, Decision, Step};
@@ -69,7 +70,10 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let deadline = tokio::time::Instant::now() + options.deadline;
     let now = io.clock.now();
     let cluster = Cluster::new(io.kube_client());
-    let world = observe::world(&cluster, &options.scope, &options.policy, now).await?;
+    let world = observe::world(&cluster, &options.scope, &options.policy, now);
+    let world = tokio::time::timeout_at(deadline, world)
+        .await
+        .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
     let mut report = Report::new(now);
     report.malformed(&world.malformed);
     let world = Arc::new(world);
@@ -136,7 +140,7 @@ fn name_of(canary: &Canary) -> String {
 async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> Handled {
     let name = name_of(canary);
     let mut handled = Handled::of(canary);
-    if canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none() {
+    if observe::is_left_alone(canary) {
         return handled.with(Outcome::Rested, "suspended");
     }
     if let Some(problems) = world.contested.get(&name) {
