@@ -140,18 +140,18 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
         return handled.with(Outcome::Rested, "suspended");
     }
     if let Some(problems) = world.contested.get(&name) {
-        return handled.refused(problems.clone());
+        return handled.refused(problems);
     }
     let cluster = Cluster::new(io.kube_client());
     let snapshot = match observe::snapshot(&cluster, world, canary).await {
         Ok(snapshot) => snapshot,
-        Err(Unobserved::Problems(problems)) => return handled.refused(problems),
+        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
         Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
         Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
     };
     let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
         Ok(checks) => checks,
-        Err(problem) => return handled.refused(vec![problem]),
+        Err(problem) => return handled.refused(&[problem]),
     };
     let answers = if decide::are_checks_due(&snapshot) {
         Some(ask(io, &snapshot, &checks).await)
@@ -178,7 +178,10 @@ async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers
     let answers = checks.iter().zip(measured).map(|(check, measured)| {
         let judgement = judges::threshold::judge(&measured, check);
         let halt = metrics::halt_text(&snapshot.names, check, &judgement);
-        Answer { status: judgement.status(&check.metric), halt }
+        Answer {
+            status: judgement.status(&check.metric),
+            halt,
+        }
     });
     Answers::Checks(answers.collect())
 }
@@ -194,7 +197,7 @@ async fn act(
     match decision.step {
         Step::Rest => handled.with(Outcome::Rested, reason),
         Step::Wait | Step::Ask => handled.with(Outcome::Waited, reason),
-        Step::Refuse(problems) => handled.refused(problems),
+        Step::Refuse(problems) => handled.refused(&problems),
         Step::Finalizer { present } => {
             match converge::finalizer(cluster, &snapshot.canary, present).await {
                 Ok(()) | Err(cluster::Error::NotFound) => handled.with(Outcome::Stepped, reason),
@@ -206,7 +209,13 @@ async fn act(
         }
         Step::Finish => {
             let status = snapshot.status.clone();
-            finish(cluster, snapshot, &status, handled.with(Outcome::Stepped, reason)).await
+            finish(
+                cluster,
+                snapshot,
+                &status,
+                handled.with(Outcome::Stepped, reason),
+            )
+            .await
         }
         Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
             Ok(Claimed::Ours(canary)) => {
@@ -228,7 +237,9 @@ async fn finish(
     handled: Handled,
 ) -> Handled {
     let converged = converge::converge(cluster, snapshot, status).await;
-    let Some(step) = &status.step else { return handled };
+    let Some(step) = &status.step else {
+        return handled;
+    };
     let told = deliver::events(cluster, &snapshot.names, step, snapshot.now).await;
     match (converged, told) {
         (Err(error), _) => {

@@ -69,9 +69,15 @@ pub async fn world(
         }
     }
     let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
-    for canary in canaries.iter().filter(|canary| canary.spec.suspend != Some(true)) {
+    for canary in canaries
+        .iter()
+        .filter(|canary| canary.spec.suspend != Some(true))
+    {
         let names = Names::of(canary);
-        wanted.entry(names.namespace.clone()).or_default().extend(keys(canary, &names, policy));
+        wanted
+            .entry(names.namespace.clone())
+            .or_default()
+            .extend(keys(canary, &names, policy));
     }
     let mut world = World {
         now,
@@ -135,7 +141,9 @@ impl World {
             let namespace = item["metadata"]["namespace"].as_str().unwrap_or_default();
             let name = item["metadata"]["name"].as_str().unwrap_or_default();
             let key = Key::new(kind, name);
-            let Some(keys) = wanted.get(namespace) else { continue };
+            let Some(keys) = wanted.get(namespace) else {
+                continue;
+            };
             if !keys.contains(&key) {
                 continue;
             }
@@ -143,7 +151,10 @@ impl World {
             // Items of a list come without these.
             item["apiVersion"] = kind.api_version().into();
             item["kind"] = named.into();
-            self.objects.entry(namespace).or_default().insert(key, Arc::new(item));
+            self.objects
+                .entry(namespace)
+                .or_default()
+                .insert(key, Arc::new(item));
         }
     }
 
@@ -152,9 +163,14 @@ impl World {
         let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
         for canary in self.canaries.iter().filter(|_| self.policy.config_tracking) {
             let names = Names::of(canary);
-            let Ok(workload) = workloads::workload(canary) else { continue };
+            let Ok(workload) = workloads::workload(canary) else {
+                continue;
+            };
             let key = Key::new(workload.kind(), &*names.target);
-            let target = self.objects.get(&names.namespace).and_then(|here| here.get(&key));
+            let target = self
+                .objects
+                .get(&names.namespace)
+                .and_then(|here| here.get(&key));
             let Some(target) = target else { continue };
             let references = references::of(workload.template(target));
             let keys = references.into_iter().map(|reference| reference.key);
@@ -168,8 +184,10 @@ impl World {
     }
 
     fn unreadable(&self, keys: &BTreeSet<Key>) -> Option<String> {
-        let (kind, error) =
-            self.unreadable.iter().find(|(kind, _)| keys.iter().any(|key| key.kind == *kind))?;
+        let (kind, error) = self
+            .unreadable
+            .iter()
+            .find(|(kind, _)| keys.iter().any(|key| key.kind == *kind))?;
         Some(format!("listing {}: {error}", kind.plural))
     }
 }
@@ -242,11 +260,9 @@ fn may_copy(snapshot: &Snapshot) -> bool {
         Some(Phase::Progressing | Phase::WaitingPromotion) => {
             terms.skip_analysis
                 || match &terms.strategy {
-                    Strategy::Weights(weights) => {
-                        weights.last().is_none_or(|last| {
-                            status.canary_weight.unwrap_or(0) >= i64::from(*last)
-                        })
-                    }
+                    Strategy::Weights(weights) => weights
+                        .last()
+                        .is_none_or(|last| status.canary_weight.unwrap_or(0) >= i64::from(*last)),
                     Strategy::Iterations { total, .. } => done > *total,
                 }
         }
@@ -261,8 +277,9 @@ async fn read_configs(
     world: &World,
     snapshot: &mut Snapshot,
 ) -> Result<(), Unobserved> {
-    let template =
-        snapshot.target().map(|target| snapshot.workload.template(target).clone());
+    let template = snapshot
+        .target()
+        .map(|target| snapshot.workload.template(target).clone());
     if let Some(template) = template.filter(|_| snapshot.policy.config_tracking) {
         let copying = may_copy(snapshot);
         let listed = world.objects.get(&snapshot.names.namespace);
@@ -296,7 +313,9 @@ async fn read_configs(
     let objects = snapshot.status.step.iter().flat_map(|step| &step.objects);
     let named: Vec<Key> = objects
         .filter_map(|object| {
-            let kind = [&CONFIG_MAP, &SECRET].into_iter().find(|kind| kind.kind == object.kind)?;
+            let kind = [&CONFIG_MAP, &SECRET]
+                .into_iter()
+                .find(|kind| kind.kind == object.kind)?;
             (object.api_version == "v1").then(|| Key::new(kind, &*object.name))
         })
         .collect();
@@ -314,15 +333,20 @@ async fn read(
 ) -> Result<Option<Arc<Value>>, Unobserved> {
     if !snapshot.keys.contains(key) {
         snapshot.keys.insert(key.clone());
-        match cluster.get(key.kind, &snapshot.names.namespace, &key.name).await {
+        match cluster
+            .get(key.kind, &snapshot.names.namespace, &key.name)
+            .await
+        {
             Ok(object) => {
                 snapshot.objects.insert(key.clone(), Arc::new(object));
             }
             Err(Error::NotFound) => {}
             Err(error) => {
                 let namespace = &snapshot.names.namespace;
-                let why =
-                    format!("reading {} {namespace}/{}: {error}", key.kind.kind, key.name);
+                let why = format!(
+                    "reading {} {namespace}/{}: {error}",
+                    key.kind.kind, key.name
+                );
                 return Err(Unobserved::Failed(why));
             }
         }
@@ -337,9 +361,13 @@ async fn read_history(cluster: &Cluster, snapshot: &mut Snapshot) -> Result<(), 
         Some(Phase::Failed) => snapshot.status.previous_spec.is_some(),
         _ => false,
     };
-    let Some(primary) = snapshot.primary().filter(|_| may_fail) else { return Ok(()) };
+    let Some(primary) = snapshot.primary().filter(|_| may_fail) else {
+        return Ok(());
+    };
     let uid = primary["metadata"]["uid"].clone();
-    let labels = primary["spec"]["selector"]["matchLabels"].as_object().cloned();
+    let labels = primary["spec"]["selector"]["matchLabels"]
+        .as_object()
+        .cloned();
     let selector = labels
         .iter()
         .flatten()
@@ -356,7 +384,10 @@ async fn read_history(cluster: &Cluster, snapshot: &mut Snapshot) -> Result<(), 
         .into_iter()
         .filter(|object| {
             let owners = object["metadata"]["ownerReferences"].as_array();
-            owners.into_iter().flatten().any(|owner| owner["uid"] == uid)
+            owners
+                .into_iter()
+                .flatten()
+                .any(|owner| owner["uid"] == uid)
         })
         .map(Arc::new)
         .collect();
@@ -378,8 +409,7 @@ fn adopted(snapshot: &Snapshot) -> CanaryStatus {
     });
     let promoted: BTreeMap<String, String> = copies.collect();
     let revision = snapshot.revision();
-    let same =
-        snapshot.copy_hash() == snapshot.primary_hash() && promoted == snapshot.checksums;
+    let same = snapshot.copy_hash() == snapshot.primary_hash() && promoted == snapshot.checksums;
     status.canary_weight = Some(i64::from(snapshot.weight()));
     status.primary_spec = snapshot.primary_hash();
     status.promoted_configs = Some(promoted);
