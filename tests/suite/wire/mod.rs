@@ -1,6 +1,5 @@
 //! The real wire against servers that lie, stall, flood and hang up: an error in time, little
 //! memory, and nothing that was not asked for. Both halves, because they are different clients.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should end")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
