@@ -40,8 +40,10 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     }
     pods.resize(wanted, new.clone());
     if pods != *before {
-        cluster.set_pods(&set, pods.clone());
+        cluster.set_pods(&set, pods);
     }
+    // As with `ReplicaSet`s, the status tells of the pods that were there before this look.
+    let pods = before;
     let updated = pods
         .iter()
         .filter(|pod| pod.template == new.template)
@@ -57,7 +59,7 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     for (field, count) in [
         ("updatedNumberScheduled", updated),
         ("numberAvailable", available),
-        ("numberUnavailable", wanted - available),
+        ("numberUnavailable", wanted.saturating_sub(available)),
     ] {
         if count > 0 {
             status[field] = json!(count);
