@@ -1,4 +1,44 @@
-//! Rehearsal: a cluster in memory, and what its controllers would do. Nothing here decides about canaries.
+//! Rehearsal: scenario in, transcript out. The same pass as `davy run`, on a cluster in memory
+//! and in virtual time. Nothing here decides about canaries.
 
 pub mod cluster;
 pub mod controllers;
+pub mod expect;
+mod metrics;
+pub mod play;
+pub mod scenario;
+pub mod transcript;
+pub mod world;
+
+use serde_json::{Value, json};
+
+use crate::routers;
+
+/// Definitions, without a schema, of the kinds that routers write: a rehearsal is about traffic,
+/// not about what another project's API server would refuse.
+fn definitions() -> Vec<Value> {
+    routers::kinds()
+        .filter(|kind| kind.group.contains('.') && kind.group != "networking.k8s.io")
+        .map(|kind| {
+            json!({
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": { "name": format!("{}.{}", kind.plural, kind.group) },
+                "spec": {
+                    "group": kind.group,
+                    "scope": "Namespaced",
+                    "names": { "kind": kind.kind, "plural": kind.plural },
+                    "versions": [{
+                        "name": kind.version,
+                        "served": true,
+                        "storage": true,
+                        "schema": { "openAPIV3Schema": {
+                            "type": "object",
+                            "x-kubernetes-preserve-unknown-fields": true,
+                        } },
+                    }],
+                },
+            })
+        })
+        .collect()
+}

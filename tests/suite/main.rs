@@ -1,1 +1,17 @@
 //! The test suite: one binary, one module per subject.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails, with the place where it could not"
+)]
+
+mod bed;
+mod crds;
+mod generated;
+mod metrics;
+mod parity;
+mod plug_ins;
+mod routers;
+mod scenarios;
+mod wire;

@@ -1,0 +1,367 @@
+//! `status` of a Canary: Flagger's fields, and what a pass needs to know of the passes before it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
+use serde_json::Value;
+
+use crate::api::schema;
+
+/// What should be, and what the last passes saw. Traffic follows it: do not edit it by hand.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStatus {
+    /// Where the release is. Initializing: the primary is being made. Initialized: it serves, and no
+    /// release was made yet. Waiting: a new version waits for confirm-rollout. Progressing: it is
+    /// being judged. WaitingPromotion: it passed and waits for confirm-promotion. Promoting: the
+    /// primary is getting the new version. Finalising: the primary has the traffic back and the
+    /// canary goes to zero. Succeeded, Failed: how the last release ended. Terminating: the Canary is
+    /// being deleted and the target gets its traffic back.
+    #[serde(
+        default,
+        deserialize_with = "empty_is_none",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub phase: Option<Phase>,
+
+    /// Percentage of the traffic that the canary gets. 0 throughout a blue/green release or A/B test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary_weight: Option<i64>,
+
+    /// Failed checks of this analysis; threshold says how many roll back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_checks: Option<i64>,
+
+    /// Iterations done, of a blue/green release or A/B test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<i64>,
+
+    /// Hash of the target's template that was last acted upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_applied_spec: Option<String>,
+
+    /// Hash of the target's template that was last promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_promoted_spec: Option<String>,
+
+    /// Checksums of the ConfigMaps and Secrets that the target uses, by configmap/name or
+    /// secret/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::by_config")]
+    pub tracked_configs: Option<BTreeMap<String, String>>,
+
+    /// The canary's cookie of this release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub session_affinity_cookie: Option<String>,
+
+    /// The canary's cookie of the release before, which browsers are told to forget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub previous_session_affinity_cookie: Option<String>,
+
+    /// The primary's cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub primary_session_affinity_cookie: Option<String>,
+
+    /// When this status was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_transition_time: Option<Time>,
+
+    /// Promoted says whether the newest version has all of the traffic; Ready, Reconciling and
+    /// Stalled say the same in the words that kubectl wait and GitOps tools know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<CanaryCondition>,
+
+    /// Generation of the Canary that this status was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Why the release is where it is, and what it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reason: Option<String>,
+
+    /// Since when the analysis has been held; holdDeadline counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub held_since: Option<Time>,
+
+    /// Checks of this analysis without an answer; errorThreshold says how many are borne.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_checks: Option<i64>,
+
+    /// Hash of the template that the primary should run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub primary_spec: Option<String>,
+
+    /// Hash of the primary's template before the promotion, which it gets back when it does not
+    /// become ready with the new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub previous_spec: Option<String>,
+
+    /// Checksums of the ConfigMaps and Secrets that the primary should use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::by_config")]
+    pub promoted_configs: Option<BTreeMap<String, String>>,
+
+    /// The resourceVersions at which the checksums were taken: what is still at its version need not
+    /// be read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::by_config")]
+    pub config_versions: Option<BTreeMap<String, String>>,
+
+    /// The last step: what one pass said it would do before it did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+
+    /// The last answers of the checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    pub checks: Vec<CheckStatus>,
+
+    /// What happened and was not told everywhere yet. An entry goes when it is known to have arrived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::outbox")]
+    pub outbox: Vec<Value>,
+
+    /// Counts over the life of the Canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
+
+    /// What the first Flagger, flagger.app/v1alpha1, calls phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub state: Option<String>,
+
+    /// What the first Flagger, flagger.app/v1alpha1, calls lastAppliedSpec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub canary_revision: Option<String>,
+}
+
+/// Where a release is.
+#[derive(
+    JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[schemars(transform = schema::or_empty)]
+pub enum Phase {
+    Initializing,
+    Initialized,
+    Waiting,
+    Progressing,
+    WaitingPromotion,
+    Promoting,
+    Finalising,
+    Succeeded,
+    Failed,
+    Terminating,
+    Terminated,
+}
+
+/// Flagger writes an empty phase before it has begun.
+fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Phase>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(text) if text.is_empty() => Ok(None),
+        Some(text) => Phase::deserialize(text.into_deserializer()).map(Some),
+    }
+}
+
+/// One thing that is true, false or not known of a Canary.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryCondition {
+    /// What is true, false or unknown: Promoted, Ready, Reconciling or Stalled.
+    #[schemars(length(max = 316))]
+    pub r#type: String,
+
+    /// Whether it is so: True, False or Unknown.
+    pub status: ConditionStatus,
+
+    /// One word that says why; of Promoted, the phase.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub reason: String,
+
+    /// A sentence that says why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 32768))]
+    pub message: String,
+
+    /// When the condition was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_update_time: Option<Time>,
+
+    /// When its status last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_transition_time: Option<Time>,
+}
+
+/// Whether a condition holds.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionStatus {
+    True,
+    False,
+    #[default]
+    Unknown,
+}
+
+/// What one pass said it would do before it did it.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Number of the step; each is one more than the one before.
+    #[schemars(range(min = 0))]
+    pub number: i64,
+
+    /// When the step was written here.
+    #[schemars(schema_with = "schema::time")]
+    pub time: Time,
+
+    /// Events that tell of the step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub events: Vec<StepEvent>,
+
+    /// Objects that the step writes, as they were before it. One that is still at its
+    /// resourceVersion has not been written, and the next pass does it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub objects: Vec<StepObject>,
+}
+
+/// An Event that tells of a step.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepEvent {
+    /// Whether all is well: Normal or Warning.
+    pub r#type: EventType,
+
+    /// Text of the Event.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// Type of an Event.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EventType {
+    #[default]
+    Normal,
+    Warning,
+}
+
+/// An object that a step writes, as it was before.
+#[derive(
+    JsonSchema, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct StepObject {
+    /// Group and version of the object.
+    #[schemars(length(max = 253))]
+    pub api_version: String,
+
+    /// Kind of the object.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+
+    /// Name of the object.
+    #[schemars(length(max = 253))]
+    pub name: String,
+
+    /// resourceVersion of the object before the step; empty when there was no such object.
+    #[schemars(length(max = 128))]
+    pub resource_version: String,
+}
+
+/// The last answer of a check.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckStatus {
+    /// Name of the check.
+    #[schemars(length(max = 253))]
+    pub metric: String,
+
+    /// What the answer means. Only fail counts as a failed check; noData, tooLittleData and error
+    /// hold the weight where it is.
+    pub verdict: Verdict,
+
+    /// The number that was answered, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+
+    /// The values that pass, for example >= 99.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub threshold: Option<String>,
+
+    /// How many samples the number stands on, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<f64>,
+
+    /// Why the verdict is what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub why: Option<String>,
+}
+
+/// What the answer of a check means.
+#[derive(
+    JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    Pass,
+    Fail,
+    #[default]
+    NoData,
+    TooLittleData,
+    Error,
+}
+
+/// Counts over the life of a Canary.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// New versions promoted.
+    #[serde(default)]
+    #[schemars(transform = schema::without_default)]
+    pub promotions: i64,
+
+    /// New versions rolled back.
+    #[serde(default)]
+    #[schemars(transform = schema::without_default)]
+    pub rollbacks: i64,
+
+    /// Analyses by how long they took: one count for each bucket of the histogram.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub analysis_seconds: Vec<i64>,
+
+    /// Seconds that all analyses took together.
+    #[serde(default)]
+    #[schemars(transform = schema::without_default)]
+    pub analysis_seconds_sum: f64,
+}

@@ -1,0 +1,229 @@
+//! `davy run`: one pass, or one after the other for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{DONE, Format, INCOMPLETE, UNUSABLE, output};
+use crate::io::{self, Io};
+use crate::objects::duration;
+use crate::pass::report::{Outcome, Report};
+use crate::pass::{self, Options};
+use crate::settings::Settings;
+
+/// Make a pass over the canaries: at most one gated step for each.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only this canary, as NAMESPACE/NAME.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = canary)]
+    canary: Option<(String, String)>,
+    /// Make a pass at every such interval, until stopped or until --for is over.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    every: Option<Duration>,
+    /// With --every: begin no pass after this time.
+    #[arg(long = "for", value_name = "DURATION", requires = "every", value_parser = duration::parse)]
+    during: Option<Duration>,
+    /// Show the steps and the objects that they would change; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// How the summary is written.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+fn canary(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("expected NAMESPACE/NAME".to_owned()),
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> u8 {
+    let settings = match Settings::from_variables(std::env::vars()) {
+        Ok(settings) => settings,
+        Err(invalid) => {
+            for problem in invalid.0 {
+                output::error(&problem);
+            }
+            return UNUSABLE;
+        }
+    };
+    super::log::start(&settings.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(passes(arguments, settings)),
+        Err(error) => {
+            output::error(&format!("starting the runtime: {error}"));
+            UNUSABLE
+        }
+    }
+}
+
+async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
+    let io = match io::real(&settings.allowed).await {
+        Ok(io) => io,
+        Err(error) => {
+            output::error(&io::cluster::chain(&error));
+            return UNUSABLE;
+        }
+    };
+    let options = options(arguments, settings);
+    let stop = options.stop.clone();
+    tokio::spawn(async move {
+        terminated().await;
+        stop.store(true, Ordering::SeqCst);
+    });
+    let Some(every) = arguments.every else {
+        return once(&io, &options, arguments.output).await;
+    };
+    let begun = io.clock.now();
+    let mut last = DONE;
+    let mut next = begun;
+    loop {
+        if options.stop.load(Ordering::SeqCst) {
+            return last;
+        }
+        last = once(&io, &options, arguments.output).await;
+        // From the planned time, not from the end of the pass, so that the schedule does not
+        // drift; passes that were missed are not made up for.
+        let now = io.clock.now();
+        while next <= now {
+            next = next.saturating_add(every).unwrap_or(jiff::Timestamp::MAX);
+        }
+        let over = arguments
+            .during
+            .is_some_and(|during| begun.saturating_add(during).is_ok_and(|end| next > end));
+        if over {
+            return last;
+        }
+        tokio::select! {
+            () = io.clock.sleep_until(next) => {}
+            () = stopped(&options.stop) => {}
+        }
+    }
+}
+
+fn options(arguments: &Arguments, settings: Settings) -> Options {
+    // A single canary needs no more rights than its namespace's.
+    let scope = match &arguments.canary {
+        Some((namespace, _)) => io::cluster::Scope::Namespace(namespace.clone()),
+        None => settings.scope,
+    };
+    Options {
+        scope,
+        canary: arguments.canary.clone(),
+        policy: settings.policy,
+        metrics_server: settings.metrics_server,
+        concurrency: settings.concurrency,
+        deadline: settings.pass_deadline,
+        dry_run: arguments.dry_run,
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+async fn once(io: &Io, options: &Options, format: Format) -> u8 {
+    let report = match pass::run(io, options).await {
+        Ok(report) => report,
+        Err(error) => {
+            let why = pass::could_not_start(&error);
+            tracing::error!(error = %why, "the pass could not start");
+            output::error(&why);
+            return UNUSABLE;
+        }
+    };
+    log(&report);
+    show(&report, format);
+    if let Some((namespace, name)) = &options.canary
+        && report.canaries.is_empty()
+    {
+        output::error(&format!("Canary {namespace}/{name} does not exist"));
+        return UNUSABLE;
+    }
+    if report.needs_crds() {
+        UNUSABLE
+    } else if report.is_complete() {
+        DONE
+    } else {
+        INCOMPLETE
+    }
+}
+
+/// One line for each canary and pass.
+fn log(report: &Report) {
+    for handled in &report.canaries {
+        let phase = handled
+            .phase
+            .map(|phase| format!("{phase:?}"))
+            .unwrap_or_default();
+        let outcome = format!("{:?}", handled.outcome);
+        match handled.outcome {
+            Outcome::Refused | Outcome::Failed | Outcome::NotReached => tracing::error!(
+                canary = handled.canary,
+                outcome,
+                phase,
+                weight = handled.weight,
+                step = handled.step,
+                "{}",
+                handled.reason
+            ),
+            _ => tracing::info!(
+                canary = handled.canary,
+                outcome,
+                phase,
+                weight = handled.weight,
+                step = handled.step,
+                "{}",
+                handled.reason
+            ),
+        }
+    }
+}
+
+fn show(report: &Report, format: Format) {
+    match format {
+        Format::Json => match serde_json::to_string(report) {
+            Ok(json) => output::line(&json),
+            Err(error) => output::error(&format!("writing the summary: {error}")),
+        },
+        Format::Text => {
+            for handled in report
+                .canaries
+                .iter()
+                .filter(|h| h.outcome == Outcome::DryRun)
+            {
+                output::line(&format!("{}: {}", handled.canary, handled.reason));
+                for change in &handled.changes {
+                    output::line(&format!("  {}", change.object));
+                    let patch = serde_yaml::to_string(&change.patch).unwrap_or_default();
+                    for line in patch.lines() {
+                        output::line(&format!("    {line}"));
+                    }
+                }
+            }
+            output::line(&report.to_string());
+        }
+    }
+}
+
+/// SIGTERM or Ctrl-C: the canaries that were begun are finished, no others are.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+async fn stopped(stop: &AtomicBool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    while !stop.load(Ordering::SeqCst) {
+        ticks.tick().await;
+    }
+}

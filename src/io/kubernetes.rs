@@ -1,0 +1,85 @@
+//! The half of the wire that goes to Kubernetes: kube's own TLS and credentials, without its retries.
+
+use bytes::Bytes;
+use http::header::{HeaderValue, USER_AGENT};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use kube::client::ConfigExt;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+
+use crate::io::wire::{self, Error, Limit, cause, whole};
+use crate::io::{Wire, WireError};
+
+pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
+    if let Some(proxy) = &config.proxy_url {
+        return Err(Error::Proxy(proxy.host().unwrap_or_default().to_owned()));
+    }
+    let failed = |source| Error::Kubernetes {
+        url: config.cluster_url.host().unwrap_or_default().to_owned(),
+        source: Box::new(source),
+    };
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let tls = config
+        .rustls_https_connector_with_connector(tcp)
+        .map_err(failed)?;
+    // The TCP connector's own limit would leave out the handshake.
+    let connector = tls.map_future(move |connecting| {
+        Box::pin(async move {
+            match tokio::time::timeout(limit.connect, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(format!("no connection within {:?}", limit.connect).into()),
+            }
+        })
+    });
+    let client = legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(failed)?)
+        .layer(config.extra_headers_layer().map_err(failed)?)
+        .map_err(BoxError::from)
+        .service(client);
+    let service = BoxCloneSyncService::new(service);
+    Ok(Wire::new(service_fn(move |mut request: Request<Bytes>| {
+        let service = service.clone();
+        async move {
+            let what = format!("{} {}", request.method(), request.uri().path());
+            request
+                .headers_mut()
+                .entry(USER_AGENT)
+                .or_insert(HeaderValue::from_static(wire::USER_AGENT));
+            let answer = async {
+                let response = service
+                    .oneshot(request.map(Full::new))
+                    .await
+                    .map_err(|why| {
+                        // Credentials and the connection come before anything is sent.
+                        let sent = why
+                            .downcast_ref::<legacy::Error>()
+                            .is_some_and(|why| !why.is_connect());
+                        let text = format!("{what}: {}", cause(&*why));
+                        if sent {
+                            WireError::NoAnswer(text)
+                        } else {
+                            WireError::NotSent(text)
+                        }
+                    })?;
+                whole(response, limit)
+                    .await
+                    .map_err(|why| WireError::NoAnswer(format!("{what}: {why}")))
+            };
+            let answer: Result<Result<Response<Bytes>, WireError>, _> =
+                tokio::time::timeout(limit.total, answer).await;
+            answer.unwrap_or_else(|_| {
+                Err(WireError::NoAnswer(format!(
+                    "{what}: no answer within {:?}",
+                    limit.total
+                )))
+            })
+        }
+    })))
+}

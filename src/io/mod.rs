@@ -1,0 +1,65 @@
+//! All effects. `Io` is the one thing in which a real pass and a rehearsal differ: requests go over
+//! its wire, and the time is its clock's.
+
+use bytes::Bytes;
+use tower::util::BoxCloneSyncService;
+
+use crate::io::clock::Clock;
+
+pub mod address;
+pub mod ask;
+pub mod clock;
+pub mod cluster;
+mod kubernetes;
+mod plain;
+pub mod wire;
+
+/// The world, as far as Davy can touch it.
+#[derive(Clone, Debug)]
+pub struct Io {
+    pub wire: Wire,
+    pub clock: Clock,
+}
+
+/// Why there are no effects to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("finding the cluster by KUBECONFIG or the pod's account")]
+    Config(#[source] Box<kube::config::InferConfigError>),
+    #[error(transparent)]
+    Wire(#[from] wire::Error),
+}
+
+/// The real world: the cluster that `KUBECONFIG` or the pod's account names, and plain HTTP.
+pub async fn real(allowed: &address::Allowed) -> Result<Io, Error> {
+    let config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Config(Box::new(error)))?;
+    let wire = wire::real(&config, wire::Limits::default(), allowed.clone())?;
+    Ok(Io {
+        wire,
+        clock: Clock::System,
+    })
+}
+
+/// Carries every request: to Kubernetes if its URI has no host, else plain HTTP to that host.
+pub type Wire = BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, WireError>;
+
+/// Why there is no response. The texts name the request, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// It never left: no such host, no connection, not allowed. Nothing has happened.
+    #[error("{0}")]
+    NotSent(String),
+    /// It may have left, and its answer never came, or not whole. Whether it was acted upon is
+    /// found out by reading, never by sending it again.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl Io {
+    /// A client for Kubernetes over the wire. To be called within a runtime.
+    pub fn kube_client(&self) -> kube::Client {
+        wire::kube_client(&self.wire)
+    }
+}

@@ -1,0 +1,127 @@
+//! The half of the wire that is plain HTTP: metrics systems, hooks, chat, whatever has an address.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the wire that requests go over"
+)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use reqwest::Client;
+use tower::service_fn;
+
+use crate::io::address::{Allowed, Checked};
+use crate::io::wire::{self, Error, Limit, cause, whole};
+use crate::io::{Wire, WireError};
+use crate::metrics::Untrusted;
+
+/// Headers of HTTP/2 answers; the HTTP/1 reader has a limit of its own.
+const HEADERS_MAX: u32 = 16 << 10;
+
+pub(super) fn wire(limit: Limit, allowed: Arc<Allowed>) -> Result<Wire, Error> {
+    let trusted = client(limit, None)?;
+    // Its own client, so that its own pool: a connection that was opened to a trusted address is
+    // not there for an untrusted request to use.
+    let untrusted = client(limit, Some(&Checked(allowed.clone())))?;
+    Ok(Wire::new(service_fn(move |request: Request<Bytes>| {
+        let (trusted, untrusted) = (trusted.clone(), untrusted.clone());
+        let allowed = allowed.clone();
+        async move {
+            let what = format!("{} {}", request.method(), shown(request.uri()));
+            let checked = request.extensions().get::<Untrusted>().map(|_| &*allowed);
+            let client = if checked.is_some() {
+                &untrusted
+            } else {
+                &trusted
+            };
+            let answer = tokio::time::timeout(limit.total, send(client, checked, request, limit));
+            match answer.await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(WireError::NotSent(why))) => {
+                    Err(WireError::NotSent(format!("{what}: {why}")))
+                }
+                Ok(Err(WireError::NoAnswer(why))) => {
+                    Err(WireError::NoAnswer(format!("{what}: {why}")))
+                }
+                Err(_) => Err(WireError::NoAnswer(format!(
+                    "{what}: no answer within {:?}",
+                    limit.total
+                ))),
+            }
+        }
+    })))
+}
+
+fn client(limit: Limit, checked: Option<&Checked>) -> Result<Client, Error> {
+    let builder = || {
+        let builder = Client::builder()
+            .user_agent(wire::USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(limit.connect)
+            .http2_max_header_list_size(HEADERS_MAX);
+        match checked {
+            Some(checked) => builder.dns_resolver(checked.clone()),
+            None => builder,
+        }
+    };
+    // An image with nothing in it has no certificates either. Most of what Davy talks to is
+    // inside of the cluster and speaks plain HTTP, so that is no reason to stop.
+    builder().build().or_else(|why| {
+        tracing::warn!(why = cause(&why), "no certificates found: https will fail");
+        builder().tls_certs_only([]).build().map_err(Error::Plain)
+    })
+}
+
+async fn send(
+    client: &Client,
+    checked: Option<&Allowed>,
+    request: Request<Bytes>,
+    limit: Limit,
+) -> Result<Response<Bytes>, WireError> {
+    let not_sent = |why: reqwest::Error| WireError::NotSent(cause(&why.without_url()));
+    // From here on there is one parser of the address: what it read is checked and connected to.
+    let request = reqwest::Request::try_from(request).map_err(not_sent)?;
+    if let Some(allowed) = checked {
+        let scheme = request.url().scheme();
+        if !["http", "https"].contains(&scheme) {
+            return Err(WireError::NotSent(format!(
+                "{scheme} is neither http nor https"
+            )));
+        }
+        // An address in numbers never reaches the resolver.
+        let host = request.url().host_str().unwrap_or_default();
+        if let Ok(literal) = host.trim_matches(['[', ']']).parse() {
+            allowed
+                .check(host, &[literal])
+                .await
+                .map_err(WireError::NotSent)?;
+        }
+    }
+    let response = client.execute(request).await.map_err(|why| {
+        let before = why.is_connect() || why.is_builder();
+        let text = cause(&why.without_url());
+        if before {
+            WireError::NotSent(text)
+        } else {
+            WireError::NoAnswer(text)
+        }
+    })?;
+    whole(Response::from(response), limit)
+        .await
+        .map_err(WireError::NoAnswer)
+}
+
+/// An address as far as it may be told: with neither user, path nor query.
+fn shown(uri: &http::Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    uri.port().map_or_else(
+        || format!("{scheme}://{host}"),
+        |port| format!("{scheme}://{host}:{port}"),
+    )
+}

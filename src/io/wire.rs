@@ -1,0 +1,166 @@
+//! The real wire: Kubernetes by the kubeconfig or the pod's account, everything else by plain
+//! HTTP. No request waits for ever, no answer fills the memory, and nothing is sent twice.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower::{BoxError, ServiceExt, service_fn};
+
+use crate::io::address::Allowed;
+use crate::io::{Wire, WireError, kubernetes, plain};
+use crate::metrics::Untrusted;
+
+pub(super) const USER_AGENT: &str = concat!("davy/", env!("CARGO_PKG_VERSION"));
+
+/// How long a request may take and how much it may answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// From the name to a connection that is ready for use.
+    pub connect: Duration,
+    /// Between two pieces of an answer.
+    pub read: Duration,
+    /// From the name to the last byte.
+    pub total: Duration,
+    /// Bytes of an answer's body.
+    pub body: usize,
+}
+
+/// The limits of a wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub kubernetes: Limit,
+    pub plain: Limit,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A page of a LIST is the largest answer: 500 objects of 100 KiB would fit.
+            kubernetes: Limit {
+                connect: Duration::from_secs(5),
+                read: Duration::from_secs(10),
+                total: Duration::from_secs(30),
+                body: 64 << 20,
+            },
+            plain: Limit {
+                connect: Duration::from_secs(2),
+                read: Duration::from_secs(5),
+                total: Duration::from_secs(5),
+                body: 1 << 20,
+            },
+        }
+    }
+}
+
+/// Why a wire cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("connecting to Kubernetes by {url}")]
+    Kubernetes {
+        url: String,
+        source: Box<kube::Error>,
+    },
+    #[error("connecting to Kubernetes: proxies are not supported, and {0} is configured as one")]
+    Proxy(String),
+    #[error("setting up HTTP")]
+    Plain(#[source] reqwest::Error),
+}
+
+/// A wire to the world. Opens no connection yet.
+///
+/// Guarantees: a request is sent at most once; redirects are answers, not followed; no proxy is
+/// taken from the environment; an `Untrusted` request connects only where `allowed` allows.
+pub fn real(config: &kube::Config, limits: Limits, allowed: Allowed) -> Result<Wire, Error> {
+    // Fails only if a provider is there already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let allowed = Arc::new(allowed.with_api_server(config.cluster_url.host()));
+    let kubernetes = kubernetes::wire(config, limits.kubernetes)?;
+    let plain = plain::wire(limits.plain, allowed)?;
+    Ok(Wire::new(service_fn(move |request: Request<Bytes>| {
+        // An address of a user's that is none must not become a path of the API server.
+        let untrusted = request.extensions().get::<Untrusted>().is_some();
+        let to_kubernetes = request.uri().host().is_none() && !untrusted;
+        let half = if to_kubernetes { &kubernetes } else { &plain };
+        logged(half.clone(), request)
+    })))
+}
+
+/// A client for Kubernetes over any wire, also a simulated one. To be called within a runtime.
+pub fn kube_client(wire: &Wire) -> kube::Client {
+    let wire = wire.clone();
+    let service = service_fn(move |request: Request<kube::client::Body>| {
+        let wire = wire.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await?;
+            let response = wire.oneshot(Request::from_parts(parts, body)).await?;
+            Ok::<_, BoxError>(response.map(Full::new))
+        }
+    });
+    // Every call names its namespace.
+    kube::Client::new(service, "default")
+}
+
+/// One line for each request. No query and no header, where secrets would be, and the path for
+/// Kubernetes only: in the address of a chat channel the path is the secret.
+async fn logged(wire: Wire, request: Request<Bytes>) -> Result<Response<Bytes>, WireError> {
+    let method = request.method().clone();
+    let host = request.uri().host().unwrap_or("kubernetes").to_owned();
+    let path = request
+        .uri()
+        .host()
+        .map_or_else(|| request.uri().path(), |_| "")
+        .to_owned();
+    let start = tokio::time::Instant::now();
+    let result = wire.oneshot(request).await;
+    let status = result
+        .as_ref()
+        .map_or(0, |response| response.status().as_u16());
+    let ms = start.elapsed().as_millis();
+    tracing::debug!(%method, host, path, status, ms, "request");
+    result
+}
+
+/// The whole response, if it comes in time and is not larger than allowed.
+pub(super) async fn whole<B>(response: Response<B>, limit: Limit) -> Result<Response<Bytes>, String>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let too_large = || format!("the answer is larger than {} bytes", limit.body);
+    let (parts, body) = response.into_parts();
+    if body.size_hint().lower() > u64::try_from(limit.body).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    let mut body = std::pin::pin!(body);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = tokio::time::timeout(limit.read, body.frame())
+        .await
+        .map_err(|_| format!("the answer stopped for {:?}", limit.read))?
+    {
+        // Anything but data is trailers, which nobody reads.
+        let Ok(data) = frame.map_err(|why| cause(&*why.into()))?.into_data() else {
+            continue;
+        };
+        if data.len() > limit.body - bytes.len() {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Response::from_parts(parts, bytes.freeze()))
+}
+
+/// What was at the bottom of an error. The layers above it tell how the client is built, and may
+/// show the whole URL.
+pub(super) fn cause(error: &(dyn StdError + 'static)) -> String {
+    let mut bottom = error;
+    while let Some(below) = bottom.source() {
+        bottom = below;
+    }
+    bottom.to_string()
+}

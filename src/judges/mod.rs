@@ -1,0 +1,3 @@
+//! Numbers in, verdict out.
+
+pub mod threshold;

@@ -1,0 +1,149 @@
+//! Whom checks are asked of: one file per metrics system, the built-in queries, and the tables.
+//! A provider turns questions into requests and replies into measurements; it judges nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::api::status::{CheckStatus, Verdict};
+use crate::objects::{Names, Problem, View};
+
+pub mod builtin;
+mod halt;
+mod observers;
+pub mod prometheus;
+mod promql;
+
+/// One check of a canary's analysis that is due in this pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// As the Canary names it.
+    pub metric: String,
+    /// The metrics system's address.
+    pub address: String,
+    pub origin: Origin,
+    pub query: String,
+    /// What the answer is multiplied by to be in `unit`.
+    pub scale: f64,
+    /// The window of the query.
+    pub interval: Duration,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub unit: Unit,
+    /// The routing provider, for Flagger's no-data text.
+    pub source: String,
+}
+
+/// Who wrote an address, which decides how far it is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator, in the settings.
+    Settings,
+    /// A user, in a resource; requests to it carry `Untrusted`.
+    Resource,
+}
+
+/// Marks a request (as an extension) whose address stands in a resource: whoever sends it checks
+/// where the address leads before connecting, because its author may not reach all that we can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untrusted;
+
+/// What the number of a check means, which decides how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// `request-success-rate`: percent.
+    Percent,
+    /// `request-duration`: milliseconds.
+    Milliseconds,
+    Plain,
+}
+
+/// The answer of a metrics system, before anybody judged it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measured {
+    Value(f64),
+    /// No series, NaN, ±Inf, stale.
+    NoData(String),
+    /// Not asked successfully, not understood, or more than one series.
+    Error(String),
+}
+
+/// What an answer means, and by which numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// The number that was held against the bounds: whole milliseconds where it is a duration.
+    pub value: Option<f64>,
+    /// The bounds: `>= 99`, `<= 500`, `>= 1, <= 5`.
+    pub threshold: String,
+    /// For a failure: `<` or `>`, and the bound that the value is outside of.
+    pub outside: Option<(char, f64)>,
+    /// For anything but a pass.
+    pub why: Option<String>,
+}
+
+impl Judgement {
+    /// As the Canary's status keeps it.
+    pub fn status(&self, metric: &str) -> CheckStatus {
+        CheckStatus {
+            metric: metric.to_owned(),
+            verdict: self.verdict,
+            value: self.value,
+            threshold: Some(self.threshold.clone()).filter(|text| !text.is_empty()),
+            samples: None,
+            why: self.why.clone(),
+        }
+    }
+}
+
+/// What came back for one request: status and body, or why there is none.
+pub type Reply = Result<http::Response<Bytes>, String>;
+
+/// The next thing to do for a provider.
+#[derive(Debug)]
+pub enum Next {
+    /// Send these, then ask again with all replies so far.
+    Ask(Vec<http::Request<Bytes>>),
+    /// One measurement for each check, in order.
+    Done(Vec<Measured>),
+}
+
+/// A metrics system.
+pub trait Provider: Sync {
+    fn name(&self) -> &'static str;
+
+    /// `replies` holds the replies to everything asked so far, in order.
+    fn next(&self, checks: &[Check], replies: &[Reply], now: Timestamp) -> Next;
+
+    /// The request that tells whether the system answers at all.
+    fn probe(&self, address: &str, origin: Origin) -> Result<http::Request<Bytes>, String>;
+
+    /// Whether the reply to `probe` says that it does.
+    fn online(&self, reply: &Reply) -> Result<(), String>;
+}
+
+/// The checks of the canary's analysis, resolved. A check that cannot be resolved (unknown name,
+/// missing template) is a problem, never a check that passes.
+pub fn checks(view: &View<'_>, metrics_server: &str) -> Result<Vec<Check>, Problem> {
+    builtin::checks(view, metrics_server)
+}
+
+/// The Event of a check that did not pass, in Flagger's words.
+pub fn halt_text(names: &Names, check: &Check, judgement: &Judgement) -> Option<String> {
+    halt::text(names, check, judgement)
+}
+
+/// The metrics system of the built-in checks.
+pub fn provider() -> &'static dyn Provider {
+    &prometheus::Prometheus
+}
+
+/// A number as a user would write it: `99`, not `99.0`, and no run of zeros.
+pub fn number(value: f64) -> String {
+    if value == 0.0 || (1e-5..1e16).contains(&value.abs()) {
+        format!("{value}")
+    } else {
+        format!("{value:?}")
+    }
+}

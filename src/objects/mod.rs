@@ -1,0 +1,253 @@
+//! The vocabulary of cluster objects, and what Davy generates besides routes: Services, config
+//! copies, a primary's pod template. Objects stay JSON, so that fields of newer API servers survive.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::api::canary::Canary;
+
+pub mod configs;
+pub mod duration;
+pub mod hash;
+pub mod metadata;
+pub mod patch;
+pub mod pod_template;
+mod ports;
+pub mod references;
+pub mod selector;
+pub mod services;
+
+/// A kind of the Kubernetes API, as it is addressed.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind {
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+    pub plural: &'static str,
+}
+
+impl Kind {
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+}
+
+const fn kind(
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+) -> Kind {
+    Kind {
+        group,
+        version,
+        kind,
+        plural,
+    }
+}
+
+pub static CANARY: Kind = kind("flagger.app", "v1beta1", "Canary", "canaries");
+pub static DEPLOYMENT: Kind = kind("apps", "v1", "Deployment", "deployments");
+pub static REPLICA_SET: Kind = kind("apps", "v1", "ReplicaSet", "replicasets");
+pub static SERVICE: Kind = kind("", "v1", "Service", "services");
+pub static CONFIG_MAP: Kind = kind("", "v1", "ConfigMap", "configmaps");
+pub static SECRET: Kind = kind("", "v1", "Secret", "secrets");
+pub static EVENT: Kind = kind("", "v1", "Event", "events");
+pub static HORIZONTAL_POD_AUTOSCALER: Kind = kind(
+    "autoscaling",
+    "v2",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+);
+pub static VIRTUAL_SERVICE: Kind = kind(
+    "networking.istio.io",
+    "v1",
+    "VirtualService",
+    "virtualservices",
+);
+pub static DESTINATION_RULE: Kind = kind(
+    "networking.istio.io",
+    "v1",
+    "DestinationRule",
+    "destinationrules",
+);
+
+/// An object in the canary's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub kind: &'static Kind,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(kind: &'static Kind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+
+    /// Whether this is the object named so, in whatever version of its group.
+    pub fn is(&self, api_version: &str, kind: &str, name: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.kind.group == group && self.kind.kind == kind && self.name == name
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.kind, self.name)
+    }
+}
+
+/// The objects that one canary is about, as this pass read them. A key that is absent was looked
+/// for and is not there.
+pub type Objects = BTreeMap<Key, Arc<Value>>;
+
+/// The names that follow from a Canary: Flagger's, so that a cluster can change hands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub canary: String,
+    pub namespace: String,
+    pub uid: String,
+    pub target: String,
+    pub primary: String,
+    /// The Service that clients use; `service.name`, or else the target's name.
+    pub apex: String,
+    pub apex_primary: String,
+    pub apex_canary: String,
+}
+
+impl Names {
+    pub fn of(canary: &Canary) -> Self {
+        let target = canary.spec.target_ref.name.clone();
+        let service = canary.spec.service.as_ref();
+        let apex = service
+            .and_then(|service| service.name.clone())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| target.clone());
+        Self {
+            canary: canary.metadata.name.clone().unwrap_or_default(),
+            namespace: canary.metadata.namespace.clone().unwrap_or_default(),
+            uid: canary.metadata.uid.clone().unwrap_or_default(),
+            primary: format!("{target}-primary"),
+            apex_primary: format!("{apex}-primary"),
+            apex_canary: format!("{apex}-canary"),
+            target,
+            apex,
+        }
+    }
+}
+
+/// What the settings say about generated objects and about judging, for every canary alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The routing provider of a Canary that names none.
+    pub mesh_provider: String,
+    /// Labels that may tell the pods of a target, in order of preference.
+    pub selector_labels: Vec<String>,
+    /// Prefixes of the labels and annotations that a primary takes over; `*` is all.
+    pub include_label_prefix: Vec<String>,
+    pub config_tracking: bool,
+    /// Count every check that did not pass against `threshold`, as Flagger does.
+    pub flagger_counting: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            mesh_provider: "istio".to_owned(),
+            selector_labels: ["app", "name", "app.kubernetes.io/name"]
+                .map(str::to_owned)
+                .into(),
+            include_label_prefix: Vec::new(),
+            config_tracking: true,
+            flagger_counting: false,
+        }
+    }
+}
+
+/// What a plug-in sees of one canary.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub canary: &'a Canary,
+    pub names: &'a Names,
+    pub policy: &'a Policy,
+    pub objects: &'a Objects,
+}
+
+impl<'a> View<'a> {
+    pub fn object(&self, kind: &'static Kind, name: &str) -> Option<&'a Value> {
+        self.objects
+            .get(&Key::new(kind, name))
+            .map(|object| &**object)
+    }
+}
+
+/// The order in which a step writes: what others rely on comes first, traffic before pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    PreviousConfig,
+    Config,
+    Service,
+    Primary,
+    Scaler,
+    Apex,
+    Route,
+    Target,
+    Canary,
+}
+
+/// A whole object as it should be: a copy of the live one with the edits made, or a new one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub key: Key,
+    pub rank: Rank,
+    pub object: Value,
+}
+
+/// Why a canary cannot be handled: the object, the field where there is one, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem(pub String);
+
+impl Problem {
+    /// `field` is the path in the Canary as a user writes it: `spec.analysis.mirror`.
+    pub fn field(field: &str, why: impl std::fmt::Display) -> Self {
+        Self(format!("{field}: {why}"))
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The ownerReference by which what Davy makes is found again, and collected with the Canary.
+/// The version is v1beta1 whatever the manifest says: garbage collection does not follow a
+/// version that is no longer served.
+pub fn owner_reference(names: &Names) -> Value {
+    serde_json::json!({
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "Canary",
+        "name": names.canary,
+        "uid": names.uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// The UID of the object's controller, if it has one.
+pub fn controller_uid(object: &Value) -> Option<&str> {
+    object["metadata"]["ownerReferences"]
+        .as_array()?
+        .iter()
+        .find(|owner| owner["controller"] == true)?["uid"]
+        .as_str()
+}

@@ -1,0 +1,81 @@
+//! Telling the world: the Events of a step, each under a name that follows from the step, so that
+//! a second post of the same says nothing twice.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::api::status::{EventType, Step};
+use crate::io::cluster::{Cluster, Error};
+use crate::objects::{EVENT, Names};
+
+/// The API server forgets Events after an hour; a step that old would be told anew.
+const AGE_MAX: SignedDuration = SignedDuration::from_mins(30);
+/// What the API server accepts.
+const MESSAGE_MAX: usize = 1_024;
+const NAME_MAX: usize = 253;
+
+/// Posts the Events of a step that was just claimed or finished.
+pub async fn events(
+    cluster: &Cluster,
+    names: &Names,
+    step: &Step,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if now.duration_since(step.time.0) > AGE_MAX {
+        return Ok(());
+    }
+    for index in 0..step.events.len() {
+        match cluster
+            .create(&EVENT, &names.namespace, &event(names, step, index))
+            .await
+        {
+            Ok(_) | Err(Error::AlreadyExists) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn event(names: &Names, step: &Step, index: usize) -> Value {
+    let said = &step.events[index];
+    let time = step.time.0;
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": event_name(names, step.number, index), "namespace": names.namespace },
+        "involvedObject": {
+            "apiVersion": "flagger.app/v1beta1",
+            "kind": "Canary",
+            "name": names.canary,
+            "namespace": names.namespace,
+            "uid": names.uid,
+        },
+        "reason": "Synced",
+        "type": match said.r#type { EventType::Normal => "Normal", EventType::Warning => "Warning" },
+        "message": cut(&said.message, MESSAGE_MAX),
+        "source": { "component": crate::pass::FIELD_MANAGER },
+        "reportingComponent": crate::pass::FIELD_MANAGER,
+        "reportingInstance": crate::pass::FIELD_MANAGER,
+        "action": "Synced",
+        "firstTimestamp": format!("{time:.0}"),
+        "lastTimestamp": format!("{time:.0}"),
+        "eventTime": format!("{time:.6}"),
+        "count": 1,
+    })
+}
+
+fn event_name(names: &Names, number: i64, index: usize) -> String {
+    let uid: String = names.uid.chars().take(8).collect();
+    let tail = format!(".{uid}.{number:08}-{index}");
+    let head = cut(&names.canary, NAME_MAX - tail.len());
+    format!("{}{tail}", head.trim_end_matches(['.', '-']))
+}
+
+/// At most `max` bytes of a text, cut between characters.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

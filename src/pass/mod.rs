@@ -1,0 +1,279 @@
+//! The pass: observe → decide → claim → converge → deliver, once for every canary.
+//!
+//! Status says what should be; `decide` changes what status says; `converge` makes it so;
+//! `deliver` tells the world.
+
+pub mod claim;
+pub mod converge;
+pub mod decide;
+pub mod deliver;
+pub mod observe;
+pub mod problems;
+pub mod report;
+pub mod snapshot;
+pub mod step;
+pub mod terms;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use crate::api::canary::Canary;
+use crate::io::cluster::{self, Cluster, Scope};
+use crate::io::{self, Io};
+use crate::objects::{Policy, Problem};
+use crate::{judges, metrics};
+
+use claim::Claimed;
+use converge::Converged;
+use observe::{Unobserved, World};
+use report::{Handled, Outcome, Report};
+use snapshot::Snapshot;
+use step::{Answer, Answers, Decision, Step};
+
+pub use crate::io::cluster::FIELD_MANAGER;
+
+/// Flagger's finalizer, so that either can finish what the other began.
+pub const FINALIZER: &str = "finalizer.flagger.app";
+
+/// What a pass is asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub scope: Scope,
+    /// Only this canary, by namespace and name.
+    pub canary: Option<(String, String)>,
+    pub policy: Arc<Policy>,
+    /// The Prometheus of canaries that name none.
+    pub metrics_server: String,
+    /// Canaries handled at the same time.
+    pub concurrency: usize,
+    /// When the pass ends, finished or not; measured by the wall clock.
+    pub deadline: Duration,
+    /// Decide, and change nothing.
+    pub dry_run: bool,
+    /// Set when no further canary is to be begun.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// One pass over the canaries.
+///
+/// # Guarantees
+/// For each canary at most one step is claimed. One canary's trouble, a panic included, stays with
+/// it.
+///
+/// # On failure
+/// An error says that the pass could not start: the Canaries themselves could not be read.
+pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
+    let deadline = tokio::time::Instant::now() + options.deadline;
+    let now = io.clock.now();
+    let cluster = Cluster::new(io.kube_client());
+    let world = observe::world(&cluster, &options.scope, &options.policy, now).await?;
+    let mut report = Report::new(now);
+    report.malformed(&world.malformed);
+    let world = Arc::new(world);
+    let mut tasks = futures::stream::iter(chosen(&world, options).map(|canary| {
+        let (world, io, options) = (world.clone(), io.clone(), options.clone());
+        async move {
+            let name = name_of(&canary);
+            if options.stop.load(Ordering::SeqCst) {
+                return Handled::new(&name, Outcome::NotReached, "the pass was stopped");
+            }
+            let mut handling =
+                tokio::spawn(async move { handle(&io, &options, &world, &canary).await });
+            match tokio::time::timeout_at(deadline, &mut handling).await {
+                Ok(Ok(handled)) => handled,
+                Ok(Err(_)) => Handled::new(&name, Outcome::Failed, "a bug: handling it panicked"),
+                Err(_) => {
+                    // As if the process had been killed there: the next pass goes on.
+                    handling.abort();
+                    Handled::new(&name, Outcome::NotReached, "the pass ran out of time")
+                }
+            }
+        }
+    }))
+    .buffer_unordered(options.concurrency.max(1));
+    while let Some(handled) = tasks.next().await {
+        report.add(handled);
+    }
+    report.finish();
+    Ok(report)
+}
+
+/// The canaries of this pass, those first that have waited longest.
+fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + use<> {
+    let mut canaries: Vec<Canary> = world
+        .canaries
+        .iter()
+        .filter(|canary| {
+            options.canary.as_ref().is_none_or(|(namespace, name)| {
+                canary.metadata.namespace.as_ref() == Some(namespace)
+                    && canary.metadata.name.as_ref() == Some(name)
+            })
+        })
+        .cloned()
+        .collect();
+    canaries.sort_by_key(|canary| {
+        canary
+            .status
+            .as_ref()
+            .and_then(|status| status.last_transition_time.as_ref().map(|time| time.0))
+    });
+    canaries.into_iter()
+}
+
+fn name_of(canary: &Canary) -> String {
+    let metadata = &canary.metadata;
+    format!(
+        "{}/{}",
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default()
+    )
+}
+
+/// One canary in one pass.
+async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> Handled {
+    let name = name_of(canary);
+    let mut handled = Handled::of(canary);
+    if canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none() {
+        return handled.with(Outcome::Rested, "suspended");
+    }
+    if let Some(problems) = world.contested.get(&name) {
+        return handled.refused(problems);
+    }
+    let cluster = Cluster::new(io.kube_client());
+    let snapshot = match observe::snapshot(&cluster, world, canary).await {
+        Ok(snapshot) => snapshot,
+        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
+        Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
+        Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
+    };
+    let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
+        Ok(checks) => checks,
+        Err(problem) => return handled.refused(&[problem]),
+    };
+    let answers = if decide::are_checks_due(&snapshot) {
+        Some(ask(io, &snapshot, &checks).await)
+    } else {
+        None
+    };
+    if let Some(Answers::Checks(answers)) = &answers {
+        handled.checks = answers.iter().map(|answer| answer.status.clone()).collect();
+    }
+    let decision = decide::decide(&snapshot, answers.as_ref());
+    if options.dry_run {
+        return report::dry_run(handled, &snapshot, &decision);
+    }
+    act(&cluster, &snapshot, decision, handled).await
+}
+
+/// Asks the checks that are due, all of them and at the same time.
+async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers {
+    let provider = metrics::provider();
+    if snapshot.phase().is_none() {
+        return Answers::Providers(io::ask::probe(io, provider, checks).await);
+    }
+    let measured = io::ask::ask(io, provider, checks, snapshot.now).await;
+    let answers = checks.iter().zip(measured).map(|(check, measured)| {
+        let judgement = judges::threshold::judge(&measured, check);
+        let halt = metrics::halt_text(&snapshot.names, check, &judgement);
+        Answer {
+            status: judgement.status(&check.metric),
+            halt,
+        }
+    });
+    Answers::Checks(answers.collect())
+}
+
+/// Carries a decision out.
+async fn act(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    decision: Decision,
+    handled: Handled,
+) -> Handled {
+    let reason = &*decision.reason;
+    match decision.step {
+        Step::Rest => handled.with(Outcome::Rested, reason),
+        Step::Wait | Step::Ask => handled.with(Outcome::Waited, reason),
+        Step::Refuse(problems) => handled.refused(&problems),
+        Step::Finalizer { present } => {
+            match converge::finalizer(cluster, &snapshot.canary, present).await {
+                Ok(()) | Err(cluster::Error::NotFound) => handled.with(Outcome::Stepped, reason),
+                Err(cluster::Error::Conflict) => {
+                    handled.with(Outcome::Superseded, "another pass was faster")
+                }
+                Err(error) => handled.with(Outcome::Failed, &format!("writing Canary: {error}")),
+            }
+        }
+        Step::Finish => {
+            let status = snapshot.status.clone();
+            finish(
+                cluster,
+                snapshot,
+                &status,
+                handled.with(Outcome::Stepped, reason),
+            )
+            .await
+        }
+        Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
+            Ok(Claimed::Ours(canary)) => {
+                let status = canary.status.clone().unwrap_or_default();
+                let handled = handled.stepped(&status, reason);
+                finish(cluster, snapshot, &status, handled).await
+            }
+            Ok(Claimed::Lost) => handled.with(Outcome::Superseded, "another pass was faster"),
+            Err(error) => handled.unclaimed(&error),
+        },
+    }
+}
+
+/// Writes what the step names, and says what it did.
+async fn finish(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    status: &crate::api::status::CanaryStatus,
+    handled: Handled,
+) -> Handled {
+    let converged = converge::converge(cluster, snapshot, status).await;
+    let Some(step) = &status.step else {
+        return handled;
+    };
+    let told = deliver::events(cluster, &snapshot.names, step, snapshot.now).await;
+    match (converged, told) {
+        (Err(error), _) => {
+            let why = format!("{}; {}", handled.reason, cluster::chain(&error));
+            handled.with(Outcome::Failed, &why)
+        }
+        (Ok(Converged::Stopped), _) => {
+            let why = format!("{} (the next pass goes on)", handled.reason);
+            handled.with(Outcome::Stepped, &why)
+        }
+        (Ok(Converged::Done), Err(error)) => {
+            let why = format!("{}; posting Events: {error}", handled.reason);
+            handled.with(Outcome::Stepped, &why)
+        }
+        (Ok(Converged::Done), Ok(())) => handled,
+    }
+}
+
+/// Why there was no pass, for the one who runs it.
+pub fn could_not_start(error: &cluster::Error) -> String {
+    match error {
+        cluster::Error::NotServed => {
+            "the CustomResourceDefinition canaries.flagger.app is not installed; install it with: \
+             davy crds | kubectl apply --server-side -f -"
+                .to_owned()
+        }
+        error => format!("listing canaries.flagger.app: {error}"),
+    }
+}
+
+/// What the installed definitions lack, in words for the one who installs them.
+pub fn missing_fields(fields: &str) -> Problem {
+    Problem(format!(
+        "the installed CustomResourceDefinition canaries.flagger.app does not keep Davy's status \
+         ({fields}); install it with: davy crds | kubectl apply --server-side -f -"
+    ))
+}

@@ -1,0 +1,244 @@
+//! What a pass did, canary by canary: for the log, the summary and `-o json`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::canary::Canary;
+use crate::api::status::{CanaryStatus, CheckStatus, Phase};
+use crate::io::cluster;
+use crate::objects::Problem;
+use crate::objects::patch::difference;
+use crate::pass::converge::plan::plan;
+use crate::pass::snapshot::{Snapshot, percent};
+use crate::pass::step::{Decision, Step};
+
+/// What became of a canary in a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// One step was taken.
+    Stepped,
+    /// Nothing to do.
+    Rested,
+    /// Something is awaited.
+    Waited,
+    /// Another pass was faster.
+    Superseded,
+    /// The Canary is not as it must be; nothing of it was touched.
+    Refused,
+    /// It could not be handled.
+    Failed,
+    /// The pass ended before its turn.
+    NotReached,
+    /// What a pass would do; nothing was changed.
+    DryRun,
+}
+
+/// One canary in one pass.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handled {
+    pub canary: String,
+    pub outcome: Outcome,
+    pub phase: Option<Phase>,
+    pub weight: u8,
+    pub step: i64,
+    pub reason: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// Of a dry run: the objects that the step would write, and how.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// Only our CRDs hold our status; this says what is missing.
+    #[serde(skip)]
+    pub needs_crds: bool,
+}
+
+/// An object that a step would write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    pub object: String,
+    pub patch: Value,
+}
+
+impl Handled {
+    pub fn new(canary: &str, outcome: Outcome, reason: &str) -> Self {
+        Self {
+            canary: canary.to_owned(),
+            outcome,
+            phase: None,
+            weight: 0,
+            step: 0,
+            reason: reason.to_owned(),
+            checks: Vec::new(),
+            events: Vec::new(),
+            changes: Vec::new(),
+            needs_crds: false,
+        }
+    }
+
+    pub fn of(canary: &Canary) -> Self {
+        let mut handled = Self::new(&super::name_of(canary), Outcome::Rested, "");
+        handled.show(&canary.status.clone().unwrap_or_default());
+        handled
+    }
+
+    fn show(&mut self, status: &CanaryStatus) {
+        self.phase = status.phase;
+        self.weight = percent(status.canary_weight);
+        self.step = status.step.as_ref().map_or(0, |step| step.number);
+    }
+
+    #[must_use]
+    pub fn with(mut self, outcome: Outcome, reason: &str) -> Self {
+        self.outcome = outcome;
+        reason.clone_into(&mut self.reason);
+        self
+    }
+
+    #[must_use]
+    pub fn refused(self, problems: &[Problem]) -> Self {
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        self.with(Outcome::Refused, &texts.join("; "))
+    }
+
+    #[must_use]
+    pub fn stepped(mut self, status: &CanaryStatus, reason: &str) -> Self {
+        self.show(status);
+        self.events = status
+            .step
+            .iter()
+            .flat_map(|step| step.events.iter().map(|event| event.message.clone()))
+            .collect();
+        self.with(Outcome::Stepped, reason)
+    }
+
+    #[must_use]
+    pub fn unclaimed(mut self, error: &cluster::Error) -> Self {
+        if let cluster::Error::UnknownField(fields) = error {
+            self.needs_crds = true;
+            let problem = super::missing_fields(fields);
+            return self.with(Outcome::Failed, &problem.to_string());
+        }
+        self.with(Outcome::Failed, &format!("claiming the step: {error}"))
+    }
+}
+
+/// What `decision` would do, without doing it.
+pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Handled {
+    let mut handled = handled;
+    let status = match &decision.step {
+        Step::Claim(next) => {
+            handled = handled.stepped(next, &decision.reason);
+            (**next).clone()
+        }
+        Step::Finish => snapshot.status.clone(),
+        Step::Refuse(problems) => return handled.refused(problems),
+        Step::Rest | Step::Wait | Step::Ask | Step::Finalizer { .. } => {
+            return handled.with(Outcome::DryRun, &decision.reason);
+        }
+    };
+    for wanted in plan(snapshot, &status).unwrap_or_default() {
+        let live = snapshot.objects.get(&wanted.key);
+        let patch = match live {
+            Some(live) if **live == wanted.object => continue,
+            Some(live) => serde_json::to_value(difference(live, &wanted.object)),
+            None => Ok(wanted.object),
+        };
+        let object = wanted.key.to_string();
+        handled.changes.push(Change {
+            object,
+            patch: patch.unwrap_or_default(),
+        });
+    }
+    handled.with(Outcome::DryRun, &decision.reason)
+}
+
+/// A whole pass.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub started: Timestamp,
+    pub canaries: Vec<Handled>,
+}
+
+impl Report {
+    pub fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            canaries: Vec::new(),
+        }
+    }
+
+    pub fn malformed(&mut self, malformed: &[(String, Problem)]) {
+        for (name, problem) in malformed {
+            let handled = Handled::new(name, Outcome::Refused, "");
+            self.canaries
+                .push(handled.refused(std::slice::from_ref(problem)));
+        }
+    }
+
+    pub fn add(&mut self, handled: Handled) {
+        self.canaries.push(handled);
+    }
+
+    /// Puts the canaries in order of name, whatever order they were handled in.
+    pub fn finish(&mut self) {
+        self.canaries.sort_by(|a, b| a.canary.cmp(&b.canary));
+    }
+
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.canaries
+            .iter()
+            .filter(|handled| handled.outcome == outcome)
+            .count()
+    }
+
+    /// Whether every canary was handled; a rollback is one that was.
+    pub fn is_complete(&self) -> bool {
+        self.canaries.iter().all(|handled| match handled.outcome {
+            Outcome::Stepped
+            | Outcome::Rested
+            | Outcome::Waited
+            | Outcome::Superseded
+            | Outcome::DryRun => true,
+            Outcome::Refused | Outcome::Failed | Outcome::NotReached => false,
+        })
+    }
+
+    /// Whether the installed definitions cannot hold Davy's status.
+    pub fn needs_crds(&self) -> bool {
+        self.canaries.iter().any(|handled| handled.needs_crds)
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let total = self.canaries.len();
+        write!(
+            f,
+            "{total} {}",
+            if total == 1 { "canary" } else { "canaries" }
+        )?;
+        let counts = [
+            (Outcome::Stepped, "stepped"),
+            (Outcome::DryRun, "looked at"),
+            (Outcome::Waited, "waiting"),
+            (Outcome::Rested, "at rest"),
+            (Outcome::Superseded, "left to another pass"),
+            (Outcome::Refused, "refused"),
+            (Outcome::Failed, "failed"),
+            (Outcome::NotReached, "not reached"),
+        ];
+        for (outcome, word) in counts {
+            match self.count(outcome) {
+                0 => {}
+                count => write!(f, ", {count} {word}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Istio: a VirtualService with the apex's name splits the traffic between the hosts of the
+//! primary and the canary, each of which has a DestinationRule.
+
+use crate::api::canary::Canary;
+use crate::objects::{
+    DESTINATION_RULE, Key, Names, Problem, Rank, VIRTUAL_SERVICE, View, Wanted, controller_uid,
+};
+use crate::routers::{Router, Traffic, analysis_problems};
+
+mod edited;
+mod made;
+mod restored;
+mod rules;
+
+/// Where the spec is kept that a VirtualService had before it was taken over. Flagger's name, so
+/// that either of the two can give back what the other one took.
+const ORIGINAL_CONFIGURATION: &str = "flagger.kubernetes.io/original-configuration";
+
+/// Holds the user's own manifest, which is why nothing else need be kept where it is.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Without them Flux would set our edits back to what is in Git.
+const FLUX_ANNOTATIONS: [&str; 2] = [
+    "kustomize.toolkit.fluxcd.io/reconcile",
+    "helm.toolkit.fluxcd.io/driftDetection",
+];
+
+pub struct Istio;
+
+impl Router for Istio {
+    fn names(&self) -> &'static [&'static str] {
+        &["istio"]
+    }
+
+    fn has_weights(&self) -> bool {
+        true
+    }
+
+    fn keys(&self, names: &Names) -> Vec<Key> {
+        vec![
+            Key::new(&DESTINATION_RULE, &names.apex_canary),
+            Key::new(&DESTINATION_RULE, &names.apex_primary),
+            Key::new(&VIRTUAL_SERVICE, &names.apex),
+        ]
+    }
+
+    fn problems(&self, canary: &Canary) -> Vec<Problem> {
+        let mut problems = analysis_problems(canary, "istio");
+        let Some(service) = &canary.spec.service else {
+            return problems;
+        };
+        if !service.mirror.is_empty() {
+            let why = "provider \"istio\" does not act on it; it is for the Gateway API";
+            problems.push(Problem::field("spec.service.mirror", why));
+        }
+        if service.delegation == Some(true)
+            && !(service.hosts.is_empty() && service.gateways.is_empty())
+        {
+            let names = Names::of(canary);
+            problems.push(Problem(format!(
+                "VirtualService {}.{} cannot have hosts and gateways when delegation enabled",
+                names.apex, names.namespace
+            )));
+        }
+        problems
+    }
+
+    fn traffic(&self, view: &View<'_>) -> Result<Option<Traffic>, Problem> {
+        let Some(route) = view.object(&VIRTUAL_SERVICE, &view.names.apex) else {
+            return Ok(None);
+        };
+        let canary_weight = rules::canary_percent(view, route).ok_or_else(|| {
+            let Names {
+                apex,
+                namespace,
+                apex_primary,
+                apex_canary,
+                ..
+            } = view.names;
+            Problem(format!(
+                "VirtualService {apex}.{namespace} does not contain routes for {apex_primary} and \
+                 {apex_canary}"
+            ))
+        })?;
+        Ok(Some(Traffic {
+            canary_weight,
+            unsettled: None,
+        }))
+    }
+
+    fn render(&self, view: &View<'_>, weight: u8) -> Vec<Wanted> {
+        let names = view.names;
+        let weight = weight.min(100);
+        let mut wanted: Vec<_> = [&names.apex_canary, &names.apex_primary]
+            .into_iter()
+            .map(|host| {
+                let object = match view.object(&DESTINATION_RULE, host) {
+                    Some(live) => edited::destination_rule(view, live, host),
+                    None => made::destination_rule(view, host),
+                };
+                Wanted {
+                    key: Key::new(&DESTINATION_RULE, host),
+                    rank: Rank::Route,
+                    object,
+                }
+            })
+            .collect();
+        let object = match view.object(&VIRTUAL_SERVICE, &names.apex) {
+            Some(live) => edited::virtual_service(view, live, weight),
+            None => made::virtual_service(view, weight),
+        };
+        let key = Key::new(&VIRTUAL_SERVICE, &names.apex);
+        wanted.push(Wanted {
+            key,
+            rank: Rank::Route,
+            object,
+        });
+        wanted
+    }
+
+    fn restore(&self, view: &View<'_>) -> Vec<Wanted> {
+        // What has a controller is collected with the Canary.
+        let route = view.object(&VIRTUAL_SERVICE, &view.names.apex);
+        let adopted = route.filter(|route| controller_uid(route).is_none());
+        let restored = adopted.map(|route| Wanted {
+            key: Key::new(&VIRTUAL_SERVICE, &view.names.apex),
+            rank: Rank::Route,
+            object: restored::virtual_service(view, route),
+        });
+        restored.into_iter().collect()
+    }
+}

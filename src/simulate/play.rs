@@ -1,0 +1,481 @@
+//! Playing a scenario: what the script says happens, and passes are made in between, by the same
+//! code as `davy run` and in virtual time.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::canary::Canary;
+use crate::api::status::{CanaryStatus, Phase};
+use crate::pass::report::{Handled, Outcome};
+use crate::pass::{self, Options};
+use crate::settings::Settings;
+use crate::simulate::cluster::Key;
+use crate::simulate::controllers::NeverReady;
+use crate::simulate::scenario::{Crash, Event, Metrics, Scenario};
+use crate::simulate::world::World;
+
+/// A script that has not come where it wants to be after so many passes never will.
+const PASSES_MAX: u32 = 500;
+/// Virtual time begins here: a date that tells nobody anything.
+const BEGINNING: i64 = 1_000_000_000;
+const INTERVAL_DEFAULT: SignedDuration = SignedDuration::from_secs(60);
+const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What was seen.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transcript {
+    pub name: String,
+    pub about: String,
+    pub lines: Vec<Line>,
+    /// The texts of the Canary's Events, in order.
+    pub events: Vec<String>,
+    pub api_requests: u64,
+    #[serde(skip)]
+    pub world: Option<World>,
+}
+
+/// Something that happened, or a pass.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+pub enum Line {
+    Happened {
+        seconds: i64,
+        event: String,
+    },
+    Pass {
+        pass: u32,
+        seconds: i64,
+        handled: Option<Handled>,
+        killed: bool,
+        error: Option<String>,
+    },
+}
+
+/// A scenario while it is played.
+pub struct Play {
+    pub world: World,
+    scenario: Scenario,
+    options: Options,
+    every: SignedDuration,
+    namespace: String,
+    canary: String,
+    begun: Timestamp,
+    passes: u32,
+    next_pass: Timestamp,
+    crash: Option<Crash>,
+    lines: Vec<Line>,
+}
+
+impl Play {
+    /// Sets the scenario's cluster up.
+    pub fn new(scenario: Scenario) -> Result<Self, String> {
+        let begun = Timestamp::from_second(BEGINNING).map_err(|error| error.to_string())?;
+        let world = World::new(begun);
+        let settings = Settings::from_variables(scenario.script.settings.clone().into_iter())
+            .map_err(|error| error.to_string())?;
+        let mut found = None;
+        {
+            let mut state = world.lock();
+            for definition in crate::api::crd::crds() {
+                let definition =
+                    serde_json::to_value(definition).map_err(|error| error.to_string())?;
+                state
+                    .cluster
+                    .apply(definition, "davy", begun)
+                    .map_err(|e| e.to_string())?;
+            }
+            for definition in super::definitions() {
+                state
+                    .cluster
+                    .apply(definition, "davy", begun)
+                    .map_err(|e| e.to_string())?;
+            }
+            for object in &scenario.objects {
+                let object = placed(object.clone());
+                if object["kind"] == "Canary" {
+                    let canary: Canary = serde_json::from_value(object.clone())
+                        .map_err(|error| format!("not a valid Canary: {error}"))?;
+                    found.get_or_insert(canary);
+                }
+                let name = object["metadata"]["name"].clone();
+                state
+                    .cluster
+                    .apply(object, "user", begun)
+                    .map_err(|error| format!("{name}: {error}"))?;
+            }
+            state.metrics = scenario.script.metrics;
+            if let Some(seconds) = scenario.script.pod_seconds {
+                state.behaviour.ready_after = SignedDuration::from_secs(seconds);
+            }
+        }
+        let canary = found.ok_or("holds no Canary")?;
+        let every = scenario
+            .script
+            .every_seconds
+            .map_or_else(|| interval(&canary), SignedDuration::from_secs);
+        let metadata = &canary.metadata;
+        let play = Self {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            canary: metadata.name.clone().unwrap_or_default(),
+            options: Options {
+                scope: settings.scope,
+                canary: None,
+                policy: settings.policy,
+                metrics_server: settings.metrics_server,
+                concurrency: 1,
+                deadline: Duration::from_mins(10),
+                dry_run: false,
+                stop: Arc::new(AtomicBool::new(false)),
+            },
+            world,
+            every,
+            begun,
+            passes: 0,
+            next_pass: begun,
+            crash: None,
+            lines: Vec::new(),
+            scenario,
+        };
+        play.world.advance(begun);
+        Ok(play)
+    }
+
+    /// Plays the script to its end.
+    pub async fn play(mut self) -> Result<Transcript, String> {
+        for event in self.scenario.script.steps.clone() {
+            self.happen(&event).await?;
+        }
+        Ok(self.end())
+    }
+
+    pub fn end(self) -> Transcript {
+        let events = self.events();
+        let api_requests = self.world.lock().api_requests;
+        Transcript {
+            name: self.scenario.name,
+            about: self.scenario.script.about,
+            lines: self.lines,
+            events,
+            api_requests,
+            world: Some(self.world),
+        }
+    }
+
+    /// One line of the script.
+    pub async fn happen(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Until(phase) => {
+                self.until(&format!("phase {phase:?}"), |status, handled| {
+                    status.phase == Some(*phase)
+                        && (!is_rest(*phase) || handled.outcome == Outcome::Rested)
+                })
+                .await
+            }
+            Event::Weight(weight) => {
+                self.until(&format!("weight {weight}"), |status, _| {
+                    status.canary_weight.unwrap_or(0) >= *weight
+                })
+                .await
+            }
+            Event::Step => {
+                self.until("a first step", |status, _| {
+                    status.phase == Some(Phase::Progressing)
+                        && (status.canary_weight.unwrap_or(0) > 0
+                            || status.iterations.unwrap_or(0) > 0)
+                })
+                .await
+            }
+            Event::Passes(count) => {
+                for _ in 0..*count {
+                    self.pass().await;
+                }
+                Ok(())
+            }
+            Event::Sleep(seconds) => {
+                let end = self.world.now() + SignedDuration::from_secs(*seconds);
+                while self.next_pass <= end {
+                    self.pass().await;
+                }
+                self.world.advance(end);
+                Ok(())
+            }
+            change => {
+                self.note(change);
+                self.change(change)
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        let seconds = self.seconds();
+        self.lines.push(Line::Happened {
+            seconds,
+            event: words(event),
+        });
+    }
+
+    fn change(&mut self, event: &Event) -> Result<(), String> {
+        let now = self.world.now();
+        match event {
+            Event::Image(tag) => {
+                let target = self.target()?;
+                self.edit(&target, "user", |target| {
+                    let image = &mut target["spec"]["template"]["spec"]["containers"][0]["image"];
+                    let old = image.as_str().unwrap_or_default();
+                    let name = old.rsplit_once(':').map_or(old, |(name, _)| name);
+                    *image = format!("{name}:{tag}").into();
+                })
+            }
+            Event::Metrics(metrics) => {
+                self.world.lock().metrics = *metrics;
+                Ok(())
+            }
+            Event::Stuck(tag) => {
+                let rule = NeverReady {
+                    tag: tag.clone(),
+                    workload: String::new(),
+                };
+                self.world.lock().behaviour.never_ready.push(rule);
+                Ok(())
+            }
+            Event::Unstuck(tag) => {
+                self.world
+                    .lock()
+                    .behaviour
+                    .never_ready
+                    .retain(|rule| rule.tag != *tag);
+                Ok(())
+            }
+            Event::Replicas(wanted) => {
+                for (name, replicas) in wanted {
+                    let key = Key::new("apps", "Deployment", &self.namespace, name);
+                    self.world.lock().behaviour.desired.insert(key, *replicas);
+                }
+                Ok(())
+            }
+            Event::Patch(patch) => {
+                let key = self.key(&patch.kind, &patch.name)?;
+                self.edit(&key, &patch.by, |object| {
+                    json_patch::merge(object, &patch.patch);
+                })
+            }
+            Event::Delete(name) => {
+                let key = self.key(&name.kind, &name.name)?;
+                let mut state = self.world.lock();
+                state
+                    .cluster
+                    .delete(&key, "user", now)
+                    .map_err(|error| error.to_string())
+            }
+            Event::Crash(crash) => {
+                self.crash = Some(*crash);
+                Ok(())
+            }
+            Event::Until(_)
+            | Event::Weight(_)
+            | Event::Step
+            | Event::Passes(_)
+            | Event::Sleep(_) => Ok(()),
+        }
+    }
+
+    fn edit(&self, key: &Key, by: &str, change: impl FnOnce(&mut Value)) -> Result<(), String> {
+        let now = self.world.now();
+        let mut state = self.world.lock();
+        state
+            .cluster
+            .edit(key, by, now, change)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    async fn until(
+        &mut self,
+        what: &str,
+        reached: impl Fn(&CanaryStatus, &Handled) -> bool,
+    ) -> Result<(), String> {
+        for _ in 0..PASSES_MAX {
+            let handled = self.pass().await;
+            let status = self.status();
+            if handled.is_some_and(|handled| reached(&status, &handled)) {
+                return Ok(());
+            }
+        }
+        let phase = self.status().phase;
+        Err(format!(
+            "{what} was not reached in {PASSES_MAX} passes; phase is {phase:?}"
+        ))
+    }
+
+    /// The next pass at its time, over all canaries; what it did about the scenario's own.
+    pub async fn pass(&mut self) -> Option<Handled> {
+        let at = self.next_pass.max(self.world.now());
+        self.world.advance(at);
+        self.next_pass = at + self.every;
+        self.passes += 1;
+        if let Some(crash) = self.crash.take() {
+            self.world.crash(crash);
+        }
+        let io = self.world.io();
+        let outcome = tokio::select! {
+            biased;
+            () = self.world.killed() => None,
+            report = pass::run(&io, &self.options) => Some(report),
+        };
+        self.world.disarm();
+        self.world.advance(at);
+        let killed = outcome.is_none();
+        let (handled, error) = match outcome {
+            None => (None, None),
+            Some(Err(error)) => (None, Some(pass::could_not_start(&error))),
+            Some(Ok(report)) => {
+                let name = format!("{}/{}", self.namespace, self.canary);
+                (
+                    report
+                        .canaries
+                        .into_iter()
+                        .find(|handled| handled.canary == name),
+                    None,
+                )
+            }
+        };
+        let (pass, seconds) = (self.passes, self.seconds());
+        let line = Line::Pass {
+            pass,
+            seconds,
+            handled: handled.clone(),
+            killed,
+            error,
+        };
+        self.lines.push(line);
+        handled
+    }
+
+    fn seconds(&self) -> i64 {
+        self.world.now().duration_since(self.begun).as_secs()
+    }
+
+    /// The Canary's status as it is now.
+    pub fn status(&self) -> CanaryStatus {
+        let key = Key::new("flagger.app", "Canary", &self.namespace, &self.canary);
+        self.world
+            .lock()
+            .cluster
+            .get(&key)
+            .and_then(|canary| serde_json::from_value(canary["status"].clone()).ok())
+            .unwrap_or_default()
+    }
+
+    fn target(&self) -> Result<Key, String> {
+        let reference = self
+            .scenario
+            .objects
+            .iter()
+            .find(|object| object["kind"] == "Canary")
+            .map(|canary| canary["spec"]["targetRef"].clone())
+            .unwrap_or_default();
+        let (kind, name) = (reference["kind"].as_str(), reference["name"].as_str());
+        self.key(kind.unwrap_or_default(), name.unwrap_or_default())
+    }
+
+    fn key(&self, kind: &str, name: &str) -> Result<Key, String> {
+        let state = self.world.lock();
+        state
+            .cluster
+            .objects()
+            .map(|(key, _)| key)
+            .find(|key| {
+                *key.kind == *kind && *key.name == *name && *key.namespace == *self.namespace
+            })
+            .cloned()
+            .ok_or_else(|| format!("the script names {kind} {name}, which does not exist"))
+    }
+
+    fn events(&self) -> Vec<String> {
+        let state = self.world.lock();
+        let mut events: Vec<_> = state
+            .cluster
+            .history()
+            .filter(|write| &*write.key.kind == "Event")
+            .filter_map(|write| write.after.clone())
+            .filter(|event| event["involvedObject"]["name"] == *self.canary)
+            .map(|event| {
+                let (kind, message) = (event["type"].as_str(), event["message"].as_str());
+                format!(
+                    "{} {}",
+                    kind.unwrap_or_default(),
+                    message.unwrap_or_default()
+                )
+            })
+            .collect();
+        let mut seen = std::collections::BTreeSet::new();
+        events.retain(|event| seen.insert(event.clone()) || !event.is_empty());
+        events
+    }
+}
+
+/// A phase in which nothing is under way.
+fn is_rest(phase: Phase) -> bool {
+    matches!(phase, Phase::Initialized | Phase::Succeeded | Phase::Failed)
+}
+
+/// Objects without a namespace live in `test`, as in the scenarios that ship.
+fn placed(mut object: Value) -> Value {
+    let namespaced = object["kind"] != "Namespace" && object["kind"] != "CustomResourceDefinition";
+    if namespaced && object["metadata"]["namespace"].is_null() {
+        object["metadata"]["namespace"] = "test".into();
+    }
+    object
+}
+
+fn interval(canary: &Canary) -> SignedDuration {
+    let analysis = canary
+        .spec
+        .analysis
+        .as_ref()
+        .or(canary.spec.canary_analysis.as_ref());
+    analysis
+        .and_then(|analysis| analysis.interval.as_deref())
+        .and_then(|text| crate::objects::duration::parse(text).ok())
+        .and_then(|interval| SignedDuration::try_from(interval).ok())
+        .map_or(INTERVAL_DEFAULT, |interval| interval.max(INTERVAL_MIN))
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::Image(tag) => format!("image {tag}"),
+        Event::Metrics(Metrics::None) => "the checks have no data".to_owned(),
+        Event::Metrics(Metrics::Outage) => "the metrics system is down".to_owned(),
+        Event::Metrics(Metrics::Values {
+            success_rate,
+            milliseconds,
+        }) => {
+            format!("success rate {success_rate} %, P99 {milliseconds} ms")
+        }
+        Event::Stuck(tag) => format!("pods of {tag} never become ready"),
+        Event::Unstuck(tag) => format!("pods of {tag} become ready after all"),
+        Event::Replicas(wanted) => format!("the autoscaler wants {wanted:?}"),
+        Event::Patch(patch) => {
+            format!(
+                "{} patches {} {}: {}",
+                patch.by, patch.kind, patch.name, patch.patch
+            )
+        }
+        Event::Delete(name) => format!("{} {} is deleted", name.kind, name.name),
+        Event::Crash(crash) => {
+            format!(
+                "the next pass is killed at call {} ({:?})",
+                crash.call, crash.outcome
+            )
+        }
+        Event::Until(_) | Event::Weight(_) | Event::Step | Event::Passes(_) | Event::Sleep(_) => {
+            String::new()
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The world of a rehearsal behind a wire: the cluster in memory, its controllers, the metrics
+//! system, and the call at which a pass is killed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tower::service_fn;
+
+use crate::io::clock::Clock;
+use crate::io::{Io, Wire, WireError};
+use crate::simulate::cluster::Cluster;
+use crate::simulate::controllers::{self, Behaviour};
+use crate::simulate::metrics;
+use crate::simulate::scenario::{Crash, Metrics, Outcome};
+
+/// What requests reach.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub cluster: Cluster,
+    pub behaviour: Behaviour,
+    pub metrics: Metrics,
+    /// Requests so far, to the API server and to the metrics system.
+    pub calls: u64,
+    /// Requests to the API server.
+    pub api_requests: u64,
+    crash: Option<(u64, Outcome)>,
+}
+
+/// A world that passes can be made in. Clones are the same world.
+#[derive(Clone, Debug)]
+pub struct World {
+    state: Arc<Mutex<State>>,
+    clock: Clock,
+    killed: Arc<Notify>,
+}
+
+impl World {
+    pub fn new(now: Timestamp) -> Self {
+        let state = State {
+            cluster: Cluster::new(),
+            behaviour: Behaviour::default(),
+            metrics: Metrics::default(),
+            calls: 0,
+            api_requests: 0,
+            crash: None,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            clock: Clock::fixed(now),
+            killed: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Another world that goes on from this one's state by itself.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(self.lock().clone())),
+            clock: Clock::fixed(self.clock.now()),
+            killed: Arc::new(Notify::new()),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Lets time pass: the controllers act, each thing at its own time.
+    pub fn advance(&self, to: Timestamp) {
+        let mut state = self.lock();
+        let State {
+            cluster, behaviour, ..
+        } = &mut *state;
+        controllers::settle(cluster, to, behaviour);
+        self.clock.set(to);
+    }
+
+    /// Kills the pass that makes the n-th call from now.
+    pub fn crash(&self, crash: Crash) {
+        let mut state = self.lock();
+        state.crash = Some((state.calls + crash.call, crash.outcome));
+    }
+
+    /// Takes the crash back that no call came to.
+    pub fn disarm(&self) {
+        self.lock().crash = None;
+    }
+
+    /// Returns when a pass was killed.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    /// The effects of this world: what a pass runs on.
+    pub fn io(&self) -> Io {
+        let world = self.clone();
+        let wire = Wire::new(service_fn(move |request: Request<Bytes>| {
+            let world = world.clone();
+            async move { world.call(&request).await }
+        }));
+        Io {
+            wire,
+            clock: self.clock.clone(),
+        }
+    }
+
+    async fn call(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, WireError> {
+        let (answer, dead) = {
+            let mut state = self.lock();
+            state.calls += 1;
+            let dies = state.crash.filter(|(call, _)| *call == state.calls);
+            if dies.is_some() {
+                state.crash = None;
+            }
+            match dies {
+                Some((_, Outcome::NotSent)) => (None, true),
+                dies => (Some(self.answer(&mut state, request)), dies.is_some()),
+            }
+        };
+        if dead {
+            // What is killed neither gets an answer nor does anything with one. An answer that
+            // came and one that did not come are told apart by what a pass does next: nothing.
+            self.killed.notify_one();
+            return std::future::pending().await;
+        }
+        answer.unwrap_or_else(|| Err(WireError::NotSent("killed".to_owned())))
+    }
+
+    fn answer(
+        &self,
+        state: &mut State,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Bytes>, WireError> {
+        let now = self.clock.now();
+        if request.uri().authority().is_some() {
+            return metrics::answer(state.metrics, request, now).map_err(WireError::NotSent);
+        }
+        state.api_requests += 1;
+        Ok(state.cluster.handle(request, now))
+    }
+}

@@ -1,0 +1,130 @@
+//! A real Prometheus that reads the exporter every second.
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{
+    exporter::Exporter,
+    keeper::Keeper,
+    wait::{free_port, get, until},
+};
+
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+pub(crate) struct Prometheus {
+    address: SocketAddr,
+    exporter: Exporter,
+    /// Ends the process when this goes.
+    _keeper: Keeper,
+}
+
+impl Prometheus {
+    /// Starts the program with an exporter of its own, and waits until it answers.
+    pub(super) async fn start(program: &Path) -> Result<Self, String> {
+        let exporter = Exporter::start().map_err(|error| format!("the exporter: {error}"))?;
+        let mut keeper = Keeper::new("prometheus")?;
+        let config = keeper.folder().join("prometheus.yaml");
+        fs::write(&config, scrape(exporter.address()))
+            .map_err(|error| format!("writing {}: {error}", config.display()))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let arguments = [
+            format!("--config.file={}", config.display()),
+            format!(
+                "--storage.tsdb.path={}",
+                keeper.folder().join("data").display()
+            ),
+            format!("--web.listen-address={address}"),
+        ];
+        keeper.start("prometheus", program, &arguments)?;
+        keeper
+            .ready("Prometheus is ready", START_DEADLINE, async || {
+                match get(address, "/-/ready").map_err(|error| error.to_string())? {
+                    (200, _) => Ok(()),
+                    (status, body) => Err(format!("{status} {body}")),
+                }
+            })
+            .await?;
+        Ok(Self {
+            address,
+            exporter,
+            _keeper: keeper,
+        })
+    }
+
+    /// For `DAVY_METRICS_SERVER`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it reads.
+    pub(crate) fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
+    /// The value of a query that has exactly one; `None` when there is no series.
+    ///
+    /// # Panics
+    /// When the query is refused or answers several series.
+    pub(crate) fn ask(&self, query: &str) -> Option<f64> {
+        let (status, body) = get(
+            self.address,
+            &format!("/api/v1/query?query={}", encode(query)),
+        )
+        .unwrap_or_else(|error| panic!("asking Prometheus: {error}"));
+        assert_eq!(status, 200, "{query}: {body}");
+        let reply: Value = serde_json::from_str(&body).expect("Prometheus answers in JSON");
+        let data = &reply["data"];
+        let value = if data["resultType"] == "scalar" {
+            &data["result"][1]
+        } else {
+            let series = data["result"].as_array().expect("a result is a list");
+            assert!(series.len() <= 1, "{query}: several series: {body}");
+            &series.first()?["value"][1]
+        };
+        value.as_str()?.parse().ok()
+    }
+
+    /// Asks until the value is as wanted.
+    ///
+    /// # Panics
+    /// When it is not so before the deadline.
+    pub(crate) async fn until(
+        &self,
+        query: &str,
+        wanted: impl Fn(f64) -> bool,
+        deadline: Duration,
+    ) -> f64 {
+        until(query, deadline, async || match self.ask(query) {
+            Some(value) if wanted(value) => Ok(value),
+            other => Err(format!("the last answer was {other:?}")),
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn scrape(target: SocketAddr) -> String {
+    format!(
+        "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
+         scrape_configs:\n- job_name: istio\n  static_configs:\n  - targets: ['{target}']\n"
+    )
+}
+
+/// Percent-encodes a query for a URL.
+fn encode(query: &str) -> String {
+    query.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}

@@ -1,0 +1,58 @@
+//! A real Pushgateway, empty, for one test.
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use super::{
+    keeper::Keeper,
+    wait::{free_port, get},
+};
+
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+pub(crate) struct Pushgateway {
+    address: SocketAddr,
+    /// Ends the process when this goes.
+    _keeper: Keeper,
+}
+
+impl Pushgateway {
+    pub(super) async fn start(program: &Path) -> Result<Self, String> {
+        let mut keeper = Keeper::new("pushgateway")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        keeper.start(
+            "pushgateway",
+            program,
+            &[format!("--web.listen-address={address}")],
+        )?;
+        keeper
+            .ready(
+                "Pushgateway is ready",
+                START_DEADLINE,
+                async || match get(address, "/-/ready").map_err(|error| error.to_string())? {
+                    (200, _) => Ok(()),
+                    (status, body) => Err(format!("{status} {body}")),
+                },
+            )
+            .await?;
+        Ok(Self {
+            address,
+            _keeper: keeper,
+        })
+    }
+
+    /// For `DAVY_PUSHGATEWAY_URL`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What Prometheus would read from it.
+    pub(crate) fn metrics(&self) -> String {
+        let (status, body) = get(self.address, "/metrics")
+            .unwrap_or_else(|error| panic!("asking Pushgateway: {error}"));
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+}

@@ -1,0 +1,247 @@
+//! One run per folder of `fixtures/routers/<router>/<case>`:
+//!
+//! | file | |
+//! |---|---|
+//! | `canary.yaml` | the Canary |
+//! | `before.yaml` | the objects that are there, if any; beside it stands what else is ever made |
+//! | `weight.txt` | the weight asked for; 0 when absent |
+//! | `seen.txt` | what the router sees in `before.yaml`: a weight, or why it sees none |
+//! | `problems.txt` | what it does not accept in the Canary, if anything; nothing is rendered then |
+//! | `after.yaml` | the objects that change with that weight, whole |
+//! | `restored.yaml` | what the user keeps when the Canary goes, if anything |
+//!
+//! All but the first three are written with `DAVY_UPDATE=1`, for review.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test reports a broken fixture"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use davy::api::canary::Canary;
+use davy::objects::{
+    DEPLOYMENT, DESTINATION_RULE, Key, Names, Objects, Policy, VIRTUAL_SERVICE, View, Wanted,
+};
+use davy::routers::{self, Router};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[test]
+fn every_case_is_routed_as_recorded() {
+    let mut wrong = Vec::new();
+    for router in entries(&fixtures()) {
+        for case in entries(&router) {
+            let name = file_name(&router);
+            let router = routers::router(&name).unwrap_or_else(|problem| panic!("{problem}"));
+            wrong.extend(run(&case, router));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_router_has_a_name_of_its_own_and_a_case() {
+    let names: Vec<_> = routers::names().collect();
+    let unique: BTreeSet<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(unique.len(), names.len(), "a name twice in {names:?}");
+    let folders: BTreeSet<_> = entries(&fixtures())
+        .iter()
+        .map(|path| file_name(path))
+        .collect();
+    assert_eq!(
+        unique, folders,
+        "names of routers, folders of fixtures/routers"
+    );
+    for folder in entries(&fixtures()) {
+        assert!(
+            !entries(&folder).is_empty(),
+            "{} has no case",
+            folder.display()
+        );
+    }
+}
+
+#[test]
+fn unknown_provider_names_the_known_ones() {
+    let problem = routers::router("isto")
+        .err()
+        .map(|problem| problem.to_string());
+    let expected = "spec.provider: \"isto\" is not supported; known are istio, kubernetes";
+    assert_eq!(problem.as_deref(), Some(expected));
+}
+
+fn run(case: &Path, router: &dyn Router) -> Vec<String> {
+    let text = fs::read_to_string(case.join("canary.yaml")).unwrap();
+    let canary: Canary = serde_yaml::from_str(&text).unwrap();
+    let names = Names::of(&canary);
+    let policy = Policy::default();
+    let view = |objects| View {
+        canary: &canary,
+        names: &names,
+        policy: &policy,
+        objects,
+    };
+    let none = Objects::new();
+    let mut before = objects(case, "before.yaml");
+    let weight = fs::read_to_string(case.join("weight.txt"))
+        .map_or(0, |weight| weight.trim().parse().unwrap());
+
+    let mut wrong = Vec::new();
+    let mut golden = |file: &str, text: Option<String>| {
+        wrong.extend(compare(&case.join(file), text.as_deref()));
+    };
+    let problems: Vec<_> = router
+        .problems(&canary)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    golden(
+        "problems.txt",
+        (!problems.is_empty()).then(|| problems.join("\n") + "\n"),
+    );
+    if !problems.is_empty() {
+        return wrong;
+    }
+    if before.keys().any(|key| *key.kind != DEPLOYMENT) {
+        for made in router.render(&view(&none), 0) {
+            before
+                .entry(made.key)
+                .or_insert_with(|| Arc::new(made.object));
+        }
+    }
+    golden(
+        "seen.txt",
+        (!before.is_empty()).then(|| seen(router, &view(&before))),
+    );
+    let rendered = router.render(&view(&before), weight);
+    let is_changed =
+        |wanted: &&Wanted| before.get(&wanted.key).map(|b| &**b) != Some(&wanted.object);
+    golden("after.yaml", yaml(rendered.iter().filter(is_changed)));
+
+    let mut after = before.clone();
+    after.extend(
+        rendered
+            .iter()
+            .map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))),
+    );
+    let restored = router.restore(&view(&after));
+    golden("restored.yaml", yaml(restored.iter()));
+
+    let name = case.display();
+    let known: BTreeSet<_> = router.keys(&names).into_iter().collect();
+    for wanted in rendered.iter().chain(&restored) {
+        assert!(
+            known.contains(&wanted.key),
+            "{name}: {} is not among the keys",
+            wanted.key
+        );
+    }
+    assert_eq!(
+        router.render(&view(&after), weight),
+        rendered,
+        "{name}: rendered again"
+    );
+    let expected = if router.has_weights() {
+        weight.to_string()
+    } else {
+        "0".to_owned()
+    };
+    assert_eq!(
+        seen(router, &view(&after)),
+        expected + "\n",
+        "{name}: what the route shows"
+    );
+    let mut end = after.clone();
+    end.extend(
+        restored
+            .iter()
+            .map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))),
+    );
+    assert_eq!(
+        router.restore(&view(&end)),
+        restored,
+        "{name}: restored again"
+    );
+    wrong
+}
+
+fn seen(router: &dyn Router, view: &View<'_>) -> String {
+    let seen = match router.traffic(view) {
+        Ok(None) => "no route".to_owned(),
+        Ok(Some(traffic)) => match traffic.unsettled {
+            None => traffic.canary_weight.to_string(),
+            Some(why) => format!("{}, unsettled: {why}", traffic.canary_weight),
+        },
+        Err(problem) => problem.to_string(),
+    };
+    seen + "\n"
+}
+
+fn objects(case: &Path, file: &str) -> Objects {
+    let Ok(text) = fs::read_to_string(case.join(file)) else {
+        return Objects::new();
+    };
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    let objects = documents.map(|document| Value::deserialize(document).unwrap());
+    objects
+        .map(|object| (key(&object), Arc::new(object)))
+        .collect()
+}
+
+fn key(object: &Value) -> Key {
+    let kinds = [&DEPLOYMENT, &DESTINATION_RULE, &VIRTUAL_SERVICE];
+    let kind = kinds
+        .into_iter()
+        .find(|kind| object["apiVersion"] == kind.api_version() && object["kind"] == kind.kind);
+    let kind = kind.unwrap_or_else(|| panic!("a kind unknown to this test: {object}"));
+    Key::new(kind, object["metadata"]["name"].as_str().unwrap())
+}
+
+fn yaml<'a>(wanted: impl Iterator<Item = &'a Wanted>) -> Option<String> {
+    let documents = wanted.map(|wanted| {
+        assert_eq!(key(&wanted.object), wanted.key);
+        serde_yaml::to_string(&wanted.object).unwrap()
+    });
+    let documents: Vec<_> = documents.collect();
+    (!documents.is_empty()).then(|| documents.join("---\n"))
+}
+
+/// Says how a file differs from what it should hold; `None` should not be there.
+fn compare(file: &Path, text: Option<&str>) -> Option<String> {
+    let found = fs::read_to_string(file).ok();
+    if found.as_deref() == text {
+        return None;
+    }
+    if std::env::var_os("DAVY_UPDATE").is_some() {
+        match text {
+            Some(text) => fs::write(file, text).unwrap(),
+            None => fs::remove_file(file).unwrap(),
+        }
+        return None;
+    }
+    let shown = |text: Option<&str>| text.unwrap_or("(no file)\n").to_owned();
+    Some(format!(
+        "{}: expected\n{}got\n{}",
+        file.display(),
+        shown(found.as_deref()),
+        shown(text)
+    ))
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/routers")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let read = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut entries: Vec<_> = read.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
