@@ -1,4 +1,5 @@
-//! What a pass may meet between two looks at the cluster: rollouts in every state, in the order of the real controllers.
+//! What a pass may meet between two looks at the cluster: rollouts in every state, in the order of
+//! the real controllers.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -80,7 +81,8 @@ fn count(object: &Value, field: &str) -> i64 {
     object["status"][field].as_i64().unwrap_or(0)
 }
 
-/// The states that a Deployment went through after a write: observed generation, pods, updated, available, and why.
+/// The states that a Deployment went through after a write: observed generation, pods, updated,
+/// available, and why.
 fn states(cluster: &Cluster, after: u64) -> Vec<String> {
     let mut states: Vec<String> = Vec::new();
     for write in cluster
@@ -265,6 +267,7 @@ fn the_first_rule_that_fits_an_image_decides_whether_its_pods_become_ready() {
 fn pods_can_stop_being_ready() {
     let mut cluster = with([deployment(2)]);
     play(&mut cluster, 10);
+    play(&mut cluster, 20);
     let rule = NeverReady {
         tag: "1.0".into(),
         workload: String::new(),
@@ -275,6 +278,7 @@ fn pods_can_stop_being_ready() {
     };
     assert_eq!(next_change(&cluster, at(20), &broken), Some(at(20)));
     settle(&mut cluster, at(20), &broken);
+    assert_eq!(cluster.history().last().unwrap().at, at(20));
     let after = cluster.get(&podinfo()).unwrap();
     assert_eq!(count(&after, "readyReplicas"), 0);
     assert_eq!(reason(&after, "Available"), "MinimumReplicasUnavailable");
@@ -423,7 +427,7 @@ fn a_paused_deployment_is_scaled_but_not_rolled_out() {
     let pause = |cluster: &mut Cluster, paused: bool, seconds| {
         cluster
             .edit(&podinfo(), "user", at(seconds), |object| {
-                object["spec"]["paused"] = json!(paused)
+                object["spec"]["paused"] = json!(paused);
             })
             .unwrap();
     };
