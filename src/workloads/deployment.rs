@@ -51,7 +51,10 @@ impl Workload for Deployment {
     }
 
     fn progressed_at(&self, object: &Value) -> Option<Timestamp> {
-        condition(object, "Progressing")?["lastUpdateTime"].as_str()?.parse().ok()
+        condition(object, "Progressing")?["lastUpdateTime"]
+            .as_str()?
+            .parse()
+            .ok()
     }
 
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness {
@@ -159,7 +162,7 @@ impl Workload for Deployment {
 
     fn with_template(&self, primary: &Value, template: &Value) -> Value {
         let mut primary = primary.clone();
-        primary["spec"]["template"] = hash::author_template(template);
+        primary["spec"]["template"] = hash::template_of_history(template);
         primary
     }
 
