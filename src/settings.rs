@@ -99,14 +99,17 @@ impl Texts {
         let mut problems = Problems::default();
         let defaults = Policy::default();
         let policy = Policy {
-            mesh_provider: problems.checked("DAVY_MESH_PROVIDER", mesh_provider, |name| {
-                crate::routers::router(name).map(|_| name.to_owned()).map_err(|why| {
-                    why.0.trim_start_matches("spec.provider: ").to_owned()
+            mesh_provider: problems
+                .checked("DAVY_MESH_PROVIDER", mesh_provider, |name| {
+                    crate::routers::router(name)
+                        .map(|_| name.to_owned())
+                        .map_err(|why| why.0.trim_start_matches("spec.provider: ").to_owned())
                 })
-            })
-            .unwrap_or(defaults.mesh_provider),
+                .unwrap_or(defaults.mesh_provider),
             selector_labels: selector_labels.map_or(defaults.selector_labels, |text| list(&text)),
-            include_label_prefix: include_label_prefix.map(|text| list(&text)).unwrap_or_default(),
+            include_label_prefix: include_label_prefix
+                .map(|text| list(&text))
+                .unwrap_or_default(),
             config_tracking: problems
                 .checked("DAVY_CONFIG_TRACKING", config_tracking, boolean)
                 .unwrap_or(defaults.config_tracking),
@@ -128,7 +131,11 @@ impl Texts {
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {
                     duration::parse(text).and_then(|time| {
-                        if time.is_zero() { Err("must be above 0".to_owned()) } else { Ok(time) }
+                        if time.is_zero() {
+                            Err("must be above 0".to_owned())
+                        } else {
+                            Ok(time)
+                        }
                     })
                 })
                 .unwrap_or(Duration::from_secs(50)),
@@ -151,7 +158,11 @@ impl Texts {
                 })
                 .unwrap_or_else(|| "info".to_owned()),
         };
-        if problems.0.is_empty() { Ok(settings) } else { Err(Invalid(problems.0)) }
+        if problems.0.is_empty() {
+            Ok(settings)
+        } else {
+            Err(Invalid(problems.0))
+        }
     }
 }
 
@@ -177,7 +188,11 @@ impl Problems {
 }
 
 fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn boolean(text: &str) -> Result<bool, String> {
@@ -189,18 +204,28 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text.parse().map_err(|_| format!("\"{text}\" is not a URL"))?;
+    let uri: http::Uri = text
+        .parse()
+        .map_err(|_| format!("\"{text}\" is not a URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(_)) => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err(format!("\"{text}\" is not a URL that starts with http:// or https://")),
+        _ => Err(format!(
+            "\"{text}\" is not a URL that starts with http:// or https://"
+        )),
     }
 }
 
 /// A DNS label, which is what a namespace's name is.
 fn label(text: &str) -> Result<String, String> {
     let fits = (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-');
-    if fits { Ok(text.to_owned()) } else { Err(format!("\"{text}\" is not a namespace's name")) }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{text}\" is not a namespace's name"))
+    }
 }

@@ -8,10 +8,6 @@ use crate::api::checks::{Metric, Webhook};
 use crate::api::schema::{self, DURATION, istio};
 
 /// In which steps a new version gets its traffic, and what it must pass.
-///
-/// Exactly one of stepWeight, stepWeights and iterations says how: the first two raise the canary's
-/// share of the traffic (canary release); with iterations it is checked that many times beside the
-/// traffic and then gets all of it (blue/green), or gets the requests of match meanwhile (A/B test).
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::rules(&[

@@ -98,11 +98,17 @@ pub struct CanarySpec {
     #[schemars(length(max = 2048))]
     pub metrics_server: Option<String>,
 
-    /// The Services and routes that lead to the workload. Needed for all but Knative Services.
+    /// The Services and routes that lead to the workload. Three Services are made: the apex, which
+    /// users call and which leads to the primary, and one each with -primary and -canary behind its
+    /// name. Needed for all but Knative Services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<CanaryService>,
 
-    /// How a new version is judged, and in which steps it gets its traffic.
+    /// How a new version is judged, and in which steps it gets its traffic. Exactly one of
+    /// stepWeight, stepWeights and iterations is given. The first two raise the canary's share of the
+    /// traffic: a canary release. With iterations it is checked that many times beside the traffic
+    /// and then gets all of it: a blue/green release; or it gets the requests of match meanwhile: an
+    /// A/B test. interval and threshold must be given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
 

@@ -19,8 +19,8 @@ use crate::api::schema::{self, DURATION};
 pub struct Metric {
     /// Name of the check. Two are built in for every provider: request-success-rate, the percentage
     /// of requests not answered with a 5xx status, and request-duration, the 99th percentile in
-    /// milliseconds; flagger.app/v1alpha1 calls them istio_requests_total and
-    /// istio_request_duration_seconds_bucket. Both look at the canary alone.
+    /// milliseconds, for nginx and skipper the average; flagger.app/v1alpha1 calls them
+    /// istio_requests_total and istio_request_duration_seconds_bucket. Both look at the canary alone.
     #[schemars(length(max = 253))]
     pub name: String,
 

@@ -59,21 +59,22 @@ fn columns(analysis: &str) -> Value {
 
 /// Makes of a schema from Rust's types what a person would write.
 ///
-/// `nullable` goes: without it the API server drops a field that is left empty in a manifest, with it
-/// the null would be stored and returned. Whole numbers lose their fraction, and sentences the line breaks of the source.
+/// `nullable` goes, and null as a choice: without it the API server drops a field that is left empty
+/// in a manifest, with it the null would be stored and returned. Whole numbers lose their fraction,
+/// and sentences the line breaks of the source.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, field| name != "nullable" || !field.is_boolean());
             if let Some(Value::String(text)) = fields.get_mut("description") {
-                let paragraphs = text
-                    .split("\n\n")
-                    .map(|paragraph| paragraph.replace('\n', " "));
-                *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+                *text = text.replace('\n', " ");
             }
             fields.values_mut().for_each(tidy);
         }
-        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Array(items) => {
+            items.retain(|item| !item.is_null());
+            items.iter_mut().for_each(tidy);
+        }
         Value::Number(number) => {
             let whole = number.as_f64().filter(|number| number.fract() == 0.0);
             if let Some(whole) = whole {

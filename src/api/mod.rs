@@ -7,6 +7,10 @@
     clippy::doc_markdown,
     reason = "`kubectl explain` shows backticks as they are"
 )]
+#![allow(
+    rustdoc::bare_urls,
+    reason = "as above; rustdoc does not know expectations"
+)]
 
 pub mod alert_provider;
 pub mod analysis;

@@ -11,9 +11,7 @@ use crate::api::schema::{self, gateway, istio};
 
 /// The Services and routes that lead to the workload.
 ///
-/// Three Services are made: the apex, which users call and which leads to the primary, one with
-/// -primary and one with -canary behind its name. What only routes understand is kept as JSON, so
-/// that it arrives in them as it was written.
+/// What only routes understand is JSON here, so that it arrives in them as it was written.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = schema::rules(&[

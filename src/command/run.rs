@@ -51,7 +51,9 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         }
     };
     super::log::start(&settings.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     match runtime {
         Ok(runtime) => runtime.block_on(passes(arguments, settings)),
         Err(error) => {
@@ -75,7 +77,9 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         terminated().await;
         stop.store(true, Ordering::SeqCst);
     });
-    let Some(every) = arguments.every else { return once(&io, &options, arguments.output).await };
+    let Some(every) = arguments.every else {
+        return once(&io, &options, arguments.output).await;
+    };
     let begun = io.clock.now();
     let mut last = DONE;
     let mut next = begun;
@@ -90,9 +94,9 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         while next <= now {
             next = next.saturating_add(every).unwrap_or(jiff::Timestamp::MAX);
         }
-        let over = arguments.during.is_some_and(|during| {
-            begun.saturating_add(during).is_ok_and(|end| next > end)
-        });
+        let over = arguments
+            .during
+            .is_some_and(|during| begun.saturating_add(during).is_ok_and(|end| next > end));
         if over {
             return last;
         }
@@ -151,16 +155,29 @@ async fn once(io: &Io, options: &Options, format: Format) -> u8 {
 /// One line for each canary and pass.
 fn log(report: &Report) {
     for handled in &report.canaries {
-        let phase = handled.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
+        let phase = handled
+            .phase
+            .map(|phase| format!("{phase:?}"))
+            .unwrap_or_default();
         let outcome = format!("{:?}", handled.outcome);
         match handled.outcome {
             Outcome::Refused | Outcome::Failed | Outcome::NotReached => tracing::error!(
-                canary = handled.canary, outcome, phase, weight = handled.weight,
-                step = handled.step, "{}", handled.reason
+                canary = handled.canary,
+                outcome,
+                phase,
+                weight = handled.weight,
+                step = handled.step,
+                "{}",
+                handled.reason
             ),
             _ => tracing::info!(
-                canary = handled.canary, outcome, phase, weight = handled.weight,
-                step = handled.step, "{}", handled.reason
+                canary = handled.canary,
+                outcome,
+                phase,
+                weight = handled.weight,
+                step = handled.step,
+                "{}",
+                handled.reason
             ),
         }
     }
@@ -173,7 +190,11 @@ fn show(report: &Report, format: Format) {
             Err(error) => output::error(&format!("writing the summary: {error}")),
         },
         Format::Text => {
-            for handled in report.canaries.iter().filter(|h| h.outcome == Outcome::DryRun) {
+            for handled in report
+                .canaries
+                .iter()
+                .filter(|h| h.outcome == Outcome::DryRun)
+            {
                 output::line(&format!("{}: {}", handled.canary, handled.reason));
                 for change in &handled.changes {
                     output::line(&format!("  {}", change.object));

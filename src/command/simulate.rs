@@ -33,7 +33,10 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             output::error(&format!("starting the runtime: {error}"));
@@ -42,7 +45,11 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     };
     let mut results = Vec::new();
     let mut code = DONE;
-    for folder in arguments.folders.iter().flat_map(|folder| scenarios(folder)) {
+    for folder in arguments
+        .folders
+        .iter()
+        .flat_map(|folder| scenarios(folder))
+    {
         match runtime.block_on(rehearse(&folder)) {
             Ok((transcript, met)) => {
                 show(&transcript, &met, arguments.output);
@@ -75,7 +82,11 @@ async fn rehearse(folder: &Path) -> Result<(Transcript, Vec<Expectation>), Strin
 fn show(transcript: &Transcript, met: &[Expectation], format: Format) {
     match format {
         Format::Text => {
-            let style = if output::has_colour() { Style::Colour } else { Style::Plain };
+            let style = if output::has_colour() {
+                Style::Colour
+            } else {
+                Style::Plain
+            };
             output::line(&transcript::text(transcript, met, style));
         }
         Format::Json => {
@@ -99,5 +110,9 @@ fn scenarios(folder: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     // A folder that is no scenario says so when it is read.
-    if found.is_empty() { vec![folder.to_owned()] } else { found }
+    if found.is_empty() {
+        vec![folder.to_owned()]
+    } else {
+        found
+    }
 }

@@ -107,7 +107,10 @@ impl Cluster {
                 }
                 page => page?,
             };
-            let token = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            let token = page["metadata"]["continue"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let Value::Array(items) = page["items"].take() else {
                 return Err(Error::Unanswered("a list without items".to_owned()));
             };
@@ -121,7 +124,8 @@ impl Cluster {
 
     pub async fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value, Error> {
         let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned())));
-        self.send(built(request.get(name, &GetParams::default()))?).await
+        self.send(built(request.get(name, &GetParams::default()))?)
+            .await
     }
 
     pub async fn create(
@@ -152,7 +156,12 @@ impl Cluster {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        self.send(built(request.patch(name, &params, &Patch::<()>::Json(patch)))?).await
+        self.send(built(request.patch(
+            name,
+            &params,
+            &Patch::<()>::Json(patch),
+        ))?)
+        .await
     }
 
     /// A merge patch of a Canary's status. Fields that the installed definition does not know are
@@ -170,21 +179,32 @@ impl Cluster {
             ..PatchParams::default()
         };
         let patch = Patch::Merge(patch);
-        self.send(built(request.patch_subresource("status", name, &params, &patch))?).await
+        self.send(built(
+            request.patch_subresource("status", name, &params, &patch),
+        )?)
+        .await
     }
 
     pub async fn delete(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value, Error> {
         let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned())));
-        self.send(built(request.delete(name, &DeleteParams::default()))?).await
+        self.send(built(request.delete(name, &DeleteParams::default()))?)
+            .await
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Value, Error> {
         let unanswered = |error: &dyn std::error::Error| Error::Unanswered(chain(error));
-        let response =
-            self.client.send(request.map(Body::from)).await.map_err(|error| unanswered(&error))?;
+        let response = self
+            .client
+            .send(request.map(Body::from))
+            .await
+            .map_err(|error| unanswered(&error))?;
         let code = response.status().as_u16();
-        let body =
-            response.into_body().collect().await.map_err(|error| unanswered(&error))?.to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| unanswered(&error))?
+            .to_bytes();
         let value = serde_json::from_slice::<Value>(&body);
         if code < 400 {
             return value.map_err(|error| Error::Unanswered(format!("not JSON: {error}")));
@@ -196,7 +216,10 @@ impl Cluster {
 fn built(
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<http::Request<Vec<u8>>, Error> {
-    request.map_err(|error| Error::Refused { code: 0, message: error.to_string() })
+    request.map_err(|error| Error::Refused {
+        code: 0,
+        message: error.to_string(),
+    })
 }
 
 /// What a refusal means for the one who asked.
@@ -211,9 +234,10 @@ fn refusal(code: u16, status: &Value) -> Error {
         (409, "AlreadyExists") => Error::AlreadyExists,
         (409, _) => Error::Conflict,
         // A JSON patch that did not fit the object any more: it was changed.
-        (422, "Invalid") if status["details"].as_object().is_none_or(|details| {
-            details.get("causes").is_none() && details.get("name").is_none()
-        }) =>
+        (422, "Invalid")
+            if status["details"].as_object().is_none_or(|details| {
+                details.get("causes").is_none() && details.get("name").is_none()
+            }) =>
         {
             Error::Conflict
         }
@@ -221,17 +245,27 @@ fn refusal(code: u16, status: &Value) -> Error {
         (404, _) => Error::NotServed,
         // Said by a proxy or after a time limit: it may have been carried out.
         (500 | 502 | 504, _) => Error::Unanswered(format!("{code} {message}").trim().to_owned()),
-        _ => Error::Refused { code, message: message.chars().take(512).collect() },
+        _ => Error::Refused {
+            code,
+            message: message.chars().take(512).collect(),
+        },
     }
 }
 
 fn path(kind: &Kind, scope: &Scope) -> String {
-    let root = if kind.group.is_empty() { "/api" } else { "/apis" };
+    let root = if kind.group.is_empty() {
+        "/api"
+    } else {
+        "/apis"
+    };
     let api_version = kind.api_version();
     match scope {
         Scope::Cluster => format!("{root}/{api_version}/{}", kind.plural),
         Scope::Namespace(namespace) => {
-            format!("{root}/{api_version}/namespaces/{namespace}/{}", kind.plural)
+            format!(
+                "{root}/{api_version}/namespaces/{namespace}/{}",
+                kind.plural
+            )
         }
     }
 }

@@ -32,10 +32,14 @@ pub enum Error {
 
 /// The real world: the cluster that `KUBECONFIG` or the pod's account names, and plain HTTP.
 pub async fn real(allowed: &address::Allowed) -> Result<Io, Error> {
-    let config =
-        kube::Config::infer().await.map_err(|error| Error::Config(Box::new(error)))?;
+    let config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Config(Box::new(error)))?;
     let wire = wire::real(&config, wire::Limits::default(), allowed.clone())?;
-    Ok(Io { wire, clock: Clock::System })
+    Ok(Io {
+        wire,
+        clock: Clock::System,
+    })
 }
 
 /// Carries every request: to Kubernetes if its URI has no host, else plain HTTP to that host.

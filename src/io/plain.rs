@@ -1,5 +1,10 @@
 //! The half of the wire that is plain HTTP: metrics systems, hooks, chat, whatever has an address.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the wire that requests go over"
+)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -68,7 +68,14 @@ pub fn identifier(parts: &[&str]) -> String {
     // A separator that no part contains, so that no two lists of parts make the same text.
     let digest = Sha256::digest(parts.join("\u{0}").as_bytes());
     let hex = hex(&digest[..16]);
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
 }
 
 /// The first eight bytes of the SHA-256, as Flagger shortens it.

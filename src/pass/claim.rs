@@ -61,8 +61,14 @@ async fn settle(
     next: &CanaryStatus,
     why: String,
 ) -> Result<Claimed, Error> {
-    let now = read(cluster, snapshot).await.map_err(|_| Error::Unanswered(why.clone()))?;
-    if now.status.as_ref().is_some_and(|status| status.step == next.step) {
+    let now = read(cluster, snapshot)
+        .await
+        .map_err(|_| Error::Unanswered(why.clone()))?;
+    if now
+        .status
+        .as_ref()
+        .is_some_and(|status| status.step == next.step)
+    {
         return Ok(Claimed::Ours(Box::new(now)));
     }
     if step_number(&now) == step_number(&snapshot.canary) {
@@ -75,7 +81,11 @@ async fn settle(
 /// The Canary as it is now.
 pub async fn read(cluster: &Cluster, snapshot: &Snapshot) -> Result<Canary, Error> {
     let names = &snapshot.names;
-    parse(cluster.get(&CANARY, &names.namespace, &names.canary).await?)
+    parse(
+        cluster
+            .get(&CANARY, &names.namespace, &names.canary)
+            .await?,
+    )
 }
 
 fn parse(canary: Value) -> Result<Canary, Error> {
@@ -91,11 +101,7 @@ fn step_number(canary: &Canary) -> i64 {
         .map_or(0, |step| step.number)
 }
 
-async fn write(
-    cluster: &Cluster,
-    read: &Canary,
-    next: &CanaryStatus,
-) -> Result<Canary, Error> {
+async fn write(cluster: &Cluster, read: &Canary, next: &CanaryStatus) -> Result<Canary, Error> {
     let before = json!(read.status.clone().unwrap_or_default());
     let name = read.metadata.name.as_deref().unwrap_or_default();
     let namespace = read.metadata.namespace.as_deref().unwrap_or_default();

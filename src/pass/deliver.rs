@@ -25,7 +25,10 @@ pub async fn events(
         return Ok(());
     }
     for index in 0..step.events.len() {
-        match cluster.create(&EVENT, &names.namespace, &event(names, step, index)).await {
+        match cluster
+            .create(&EVENT, &names.namespace, &event(names, step, index))
+            .await
+        {
             Ok(_) | Err(Error::AlreadyExists) => {}
             Err(error) => return Err(error),
         }

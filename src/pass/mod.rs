@@ -28,7 +28,8 @@ use crate::{judges, metrics};
 
 use claim::Claimed;
 use converge::Converged;
-use observe::{Unobserved, World};
+use observe::World;
+use problems::Unobserved;
 use report::{Handled, Outcome, Report};
 use snapshot::Snapshot;
 use step::{Answer, Answers, Decision, Step};
@@ -69,7 +70,10 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let deadline = tokio::time::Instant::now() + options.deadline;
     let now = io.clock.now();
     let cluster = Cluster::new(io.kube_client());
-    let world = observe::world(&cluster, &options.scope, &options.policy, now).await?;
+    let world = observe::world(&cluster, &options.scope, &options.policy, now);
+    let world = tokio::time::timeout_at(deadline, world)
+        .await
+        .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
     let mut report = Report::new(now);
     report.malformed(&world.malformed);
     let world = Arc::new(world);
@@ -136,22 +140,22 @@ fn name_of(canary: &Canary) -> String {
 async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> Handled {
     let name = name_of(canary);
     let mut handled = Handled::of(canary);
-    if canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none() {
+    if observe::is_left_alone(canary) {
         return handled.with(Outcome::Rested, "suspended");
     }
     if let Some(problems) = world.contested.get(&name) {
-        return handled.refused(problems.clone());
+        return handled.refused(problems);
     }
     let cluster = Cluster::new(io.kube_client());
     let snapshot = match observe::snapshot(&cluster, world, canary).await {
         Ok(snapshot) => snapshot,
-        Err(Unobserved::Problems(problems)) => return handled.refused(problems),
+        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
         Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
         Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
     };
     let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
         Ok(checks) => checks,
-        Err(problem) => return handled.refused(vec![problem]),
+        Err(problem) => return handled.refused(&[problem]),
     };
     let answers = if decide::are_checks_due(&snapshot) {
         Some(ask(io, &snapshot, &checks).await)
@@ -178,7 +182,10 @@ async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers
     let answers = checks.iter().zip(measured).map(|(check, measured)| {
         let judgement = judges::threshold::judge(&measured, check);
         let halt = metrics::halt_text(&snapshot.names, check, &judgement);
-        Answer { status: judgement.status(&check.metric), halt }
+        Answer {
+            status: judgement.status(&check.metric),
+            halt,
+        }
     });
     Answers::Checks(answers.collect())
 }
@@ -194,7 +201,7 @@ async fn act(
     match decision.step {
         Step::Rest => handled.with(Outcome::Rested, reason),
         Step::Wait | Step::Ask => handled.with(Outcome::Waited, reason),
-        Step::Refuse(problems) => handled.refused(problems),
+        Step::Refuse(problems) => handled.refused(&problems),
         Step::Finalizer { present } => {
             match converge::finalizer(cluster, &snapshot.canary, present).await {
                 Ok(()) | Err(cluster::Error::NotFound) => handled.with(Outcome::Stepped, reason),
@@ -206,7 +213,13 @@ async fn act(
         }
         Step::Finish => {
             let status = snapshot.status.clone();
-            finish(cluster, snapshot, &status, handled.with(Outcome::Stepped, reason)).await
+            finish(
+                cluster,
+                snapshot,
+                &status,
+                handled.with(Outcome::Stepped, reason),
+            )
+            .await
         }
         Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
             Ok(Claimed::Ours(canary)) => {
@@ -228,7 +241,9 @@ async fn finish(
     handled: Handled,
 ) -> Handled {
     let converged = converge::converge(cluster, snapshot, status).await;
-    let Some(step) = &status.step else { return handled };
+    let Some(step) = &status.step else {
+        return handled;
+    };
     let told = deliver::events(cluster, &snapshot.names, step, snapshot.now).await;
     match (converged, told) {
         (Err(error), _) => {

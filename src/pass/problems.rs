@@ -6,11 +6,21 @@ use std::collections::BTreeMap;
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::objects::{Key, Names, Policy, Problem, SERVICE, controller_uid};
-use crate::pass::observe::Unobserved;
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Terms;
 use crate::routers::{self, Router};
 use crate::workloads::{self, Autoscaler, Workload};
+
+/// Why there is no snapshot of a canary.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unobserved {
+    /// The Canary, or what it refers to, is not as it must be.
+    Problems(Vec<Problem>),
+    /// The API server did not answer.
+    Failed(String),
+    /// An earlier incarnation has not gone yet.
+    Wait(String),
+}
 
 /// The plug-ins and terms that a Canary names.
 pub struct Resolved {
@@ -22,21 +32,36 @@ pub struct Resolved {
 
 /// The routing provider of a canary.
 pub fn provider<'a>(canary: &'a Canary, policy: &'a Policy) -> &'a str {
-    canary.spec.provider.as_deref().filter(|name| !name.is_empty()).unwrap_or(&policy.mesh_provider)
+    canary
+        .spec
+        .provider
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(&policy.mesh_provider)
 }
 
 /// Everything that the manifest names, or every problem that it has.
 pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem>> {
-    let mut problems = unsupported(canary);
+    let deleting = canary.metadata.deletion_timestamp.is_some();
+    // What a release may not ask for does not matter to its end.
+    let mut problems = if deleting { Vec::new() } else { unsupported(canary) };
     let mut keep = |problem| problems.push(problem);
-    let router = routers::router(provider(canary, policy)).map_err(&mut keep).ok();
+    let router = routers::router(provider(canary, policy))
+        .map_err(&mut keep)
+        .ok();
     let workload = workloads::workload(canary).map_err(&mut keep).ok();
     let autoscaler = workloads::autoscaler(canary).map_err(&mut keep).ok();
     let terms = router.and_then(|router| Terms::of(canary, policy, router).map_err(keep).ok());
-    problems.extend(router.into_iter().flat_map(|router| router.problems(canary)));
+    let of_router = router.filter(|_| !deleting).map(|router| router.problems(canary));
+    problems.extend(of_router.into_iter().flatten());
     match (terms, router, workload, autoscaler) {
         (Some(terms), Some(router), Some(workload), Some(autoscaler)) if problems.is_empty() => {
-            Ok(Resolved { terms, router, workload, autoscaler })
+            Ok(Resolved {
+                terms,
+                router,
+                workload,
+                autoscaler,
+            })
         }
         _ => Err(problems),
     }
@@ -49,13 +74,18 @@ fn unsupported(canary: &Canary) -> Vec<Problem> {
     if spec.service.is_none() {
         problems.push(Problem::field("spec.service", "is required"));
     }
-    let analyses: [(&str, &Option<Analysis>); 2] =
-        [("spec.analysis", &spec.analysis), ("spec.canaryAnalysis", &spec.canary_analysis)];
+    let analyses: [(&str, &Option<Analysis>); 2] = [
+        ("spec.analysis", &spec.analysis),
+        ("spec.canaryAnalysis", &spec.canary_analysis),
+    ];
     for (path, analysis) in analyses {
         let Some(analysis) = analysis else { continue };
         for (index, webhook) in analysis.webhooks.iter().enumerate() {
             let field = format!("{path}.webhooks[{index}]");
-            let why = format!("webhook \"{}\" is not supported by this version", webhook.name);
+            let why = format!(
+                "webhook \"{}\" is not supported by this version",
+                webhook.name
+            );
             problems.push(Problem::field(&field, why));
         }
         for (index, alert) in analysis.alerts.iter().enumerate() {
@@ -69,9 +99,15 @@ fn unsupported(canary: &Canary) -> Vec<Problem> {
 
 /// What the target itself must be like.
 pub fn target(snapshot: &Snapshot) -> Result<(), Unobserved> {
-    let Some(target) = snapshot.target() else { return Ok(()) };
+    let Some(target) = snapshot.target() else {
+        return Ok(());
+    };
     let problems = snapshot.workload.problems(&snapshot.view(), target);
-    if problems.is_empty() { Ok(()) } else { Err(Unobserved::Problems(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Unobserved::Problems(problems))
+    }
 }
 
 /// No object of somebody else is written: an apex Service or route without a controller is
@@ -85,22 +121,27 @@ pub fn ownership(snapshot: &Snapshot) -> Result<(), Unobserved> {
         if *key == snapshot.target_key() || owner == Some(&*names.uid) {
             continue;
         }
-        let users_autoscaler = snapshot
-            .canary
-            .spec
-            .autoscaler_ref
-            .as_ref()
-            .is_some_and(|reference| key.is(&reference.api_version, &reference.kind, &reference.name));
+        let users_autoscaler =
+            snapshot
+                .canary
+                .spec
+                .autoscaler_ref
+                .as_ref()
+                .is_some_and(|reference| {
+                    key.is(&reference.api_version, &reference.kind, &reference.name)
+                });
         if users_autoscaler || (owner.is_none() && !is_primary) {
             continue;
         }
         let kind = key.kind.kind;
         let which = format!("{kind} {}/{}", names.namespace, key.name);
-        let former = object["metadata"]["ownerReferences"].as_array().is_some_and(|owners| {
-            owners.iter().any(|owner| {
-                owner["kind"] == "Canary" && owner["name"] == *names.canary
-            })
-        });
+        let former = object["metadata"]["ownerReferences"]
+            .as_array()
+            .is_some_and(|owners| {
+                owners
+                    .iter()
+                    .any(|owner| owner["kind"] == "Canary" && owner["name"] == *names.canary)
+            });
         if object["metadata"]["deletionTimestamp"].is_string() || former {
             let why = format!("{which} belongs to an earlier Canary and has not gone yet");
             return Err(Unobserved::Wait(why));
@@ -119,9 +160,15 @@ pub fn ownership(snapshot: &Snapshot) -> Result<(), Unobserved> {
                     )
                 },
             );
-        problems.push(Problem(format!("{which} {by}, not by this Canary: it is not touched")));
+        problems.push(Problem(format!(
+            "{which} {by}, not by this Canary: it is not touched"
+        )));
     }
-    if problems.is_empty() { Ok(()) } else { Err(Unobserved::Problems(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Unobserved::Problems(problems))
+    }
 }
 
 /// Two Canaries on one target, Service or route: neither advances. Judged over all Canaries,
@@ -132,7 +179,9 @@ pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<P
         let names = Names::of(canary);
         let name = format!("{}/{}", names.namespace, names.canary);
         let mut claim = |field: &str, what: String| {
-            let who = claims.entry((names.namespace.clone(), what, field.to_owned())).or_default();
+            let who = claims
+                .entry((names.namespace.clone(), what, field.to_owned()))
+                .or_default();
             if !who.contains(&name) {
                 who.push(name.clone());
             }
@@ -140,8 +189,7 @@ pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<P
         let target = &canary.spec.target_ref;
         claim("spec.targetRef", format!("{} {}", target.kind, target.name));
         let apex = Key::new(&SERVICE, &*names.apex);
-        let routes =
-            routers::router(provider(canary, policy)).map(|router| router.keys(&names));
+        let routes = routers::router(provider(canary, policy)).map(|router| router.keys(&names));
         for key in routes.unwrap_or_default().into_iter().chain([apex]) {
             claim("spec.service.name", key.to_string());
         }
@@ -151,7 +199,10 @@ pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<P
         for name in who {
             let others: Vec<_> = who.iter().filter(|other| *other != name).cloned().collect();
             let why = format!("{what} is also that of Canary {}", others.join(", "));
-            contested.entry(name.clone()).or_default().push(Problem::field(field, why));
+            contested
+                .entry(name.clone())
+                .or_default()
+                .push(Problem::field(field, why));
         }
     }
     contested

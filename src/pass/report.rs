@@ -100,7 +100,7 @@ impl Handled {
     }
 
     #[must_use]
-    pub fn refused(self, problems: Vec<Problem>) -> Self {
+    pub fn refused(self, problems: &[Problem]) -> Self {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
         self.with(Outcome::Refused, &texts.join("; "))
     }
@@ -136,7 +136,7 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
             (**next).clone()
         }
         Step::Finish => snapshot.status.clone(),
-        Step::Refuse(problems) => return handled.refused(problems.clone()),
+        Step::Refuse(problems) => return handled.refused(problems),
         Step::Rest | Step::Wait | Step::Ask | Step::Finalizer { .. } => {
             return handled.with(Outcome::DryRun, &decision.reason);
         }
@@ -149,7 +149,10 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
             None => Ok(wanted.object),
         };
         let object = wanted.key.to_string();
-        handled.changes.push(Change { object, patch: patch.unwrap_or_default() });
+        handled.changes.push(Change {
+            object,
+            patch: patch.unwrap_or_default(),
+        });
     }
     handled.with(Outcome::DryRun, &decision.reason)
 }
@@ -164,13 +167,17 @@ pub struct Report {
 
 impl Report {
     pub fn new(started: Timestamp) -> Self {
-        Self { started, canaries: Vec::new() }
+        Self {
+            started,
+            canaries: Vec::new(),
+        }
     }
 
     pub fn malformed(&mut self, malformed: &[(String, Problem)]) {
         for (name, problem) in malformed {
             let handled = Handled::new(name, Outcome::Refused, "");
-            self.canaries.push(handled.refused(vec![problem.clone()]));
+            self.canaries
+                .push(handled.refused(std::slice::from_ref(problem)));
         }
     }
 
@@ -184,7 +191,10 @@ impl Report {
     }
 
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.canaries.iter().filter(|handled| handled.outcome == outcome).count()
+        self.canaries
+            .iter()
+            .filter(|handled| handled.outcome == outcome)
+            .count()
     }
 
     /// Whether every canary was handled; a rollback is one that was.
@@ -208,7 +218,11 @@ impl Report {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let total = self.canaries.len();
-        write!(f, "{total} {}", if total == 1 { "canary" } else { "canaries" })?;
+        write!(
+            f,
+            "{total} {}",
+            if total == 1 { "canary" } else { "canaries" }
+        )?;
         let counts = [
             (Outcome::Stepped, "stepped"),
             (Outcome::DryRun, "looked at"),

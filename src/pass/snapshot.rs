@@ -122,7 +122,8 @@ impl Snapshot {
     }
 
     pub fn target_replicas(&self) -> i64 {
-        self.target().map_or(0, |target| self.workload.replicas(target))
+        self.target()
+            .map_or(0, |target| self.workload.replicas(target))
     }
 
     pub fn primary_readiness(&self) -> Readiness {
@@ -147,13 +148,16 @@ impl Snapshot {
 
     pub fn canary_readiness(&self) -> Readiness {
         match self.target() {
-            Some(target) => self.workload.readiness(target, self.terms.canary_rule(self.now)),
+            Some(target) => self
+                .workload
+                .readiness(target, self.terms.canary_rule(self.now)),
             None => Readiness::Waiting("it does not exist".to_owned()),
         }
     }
 
     pub fn canary_available(&self) -> i64 {
-        self.target().map_or(0, |target| self.workload.available(target))
+        self.target()
+            .map_or(0, |target| self.workload.available(target))
     }
 
     /// What the target asks to have released.
@@ -162,36 +166,54 @@ impl Snapshot {
             .target()
             .map(|target| template_hash(self.workload.template(target)))
             .unwrap_or_default();
-        Revision { spec, configs: self.checksums.clone() }
+        Revision {
+            spec,
+            configs: self.checksums.clone(),
+        }
     }
 
     /// Hash of the template that a promotion would copy to the primary now.
     pub fn copy_hash(&self) -> Option<String> {
         let target = self.target()?;
-        Some(template_hash(&self.workload.primary_template(&self.view(), target)))
+        Some(template_hash(
+            &self.workload.primary_template(&self.view(), target),
+        ))
     }
 
     /// Hash of the template that the primary has.
     pub fn primary_hash(&self) -> Option<String> {
-        self.primary().map(|primary| template_hash(self.workload.template(primary)))
+        self.primary()
+            .map(|primary| template_hash(self.workload.template(primary)))
     }
 
     /// Whether the primary already has all that would be copied from the target now.
     pub fn is_on_primary(&self) -> bool {
         self.primary().is_some()
             && self.copy_hash() == self.primary_hash()
-            && self.status.promoted_configs.as_ref().is_none_or(|had| *had == self.checksums)
+            && self
+                .status
+                .promoted_configs
+                .as_ref()
+                .is_none_or(|had| *had == self.checksums)
     }
 
     /// The revision that status names as the last one acted upon.
     pub fn is_applied(&self, revision: &Revision) -> bool {
         self.status.last_applied_spec.as_deref() == Some(&revision.spec)
-            && self.status.tracked_configs.as_ref().is_none_or(|had| *had == revision.configs)
+            && self
+                .status
+                .tracked_configs
+                .as_ref()
+                .is_none_or(|had| *had == revision.configs)
     }
 
     pub fn is_promoted(&self, revision: &Revision) -> bool {
         self.status.last_promoted_spec.as_deref() == Some(&revision.spec)
-            && self.status.promoted_configs.as_ref().is_none_or(|had| *had == revision.configs)
+            && self
+                .status
+                .promoted_configs
+                .as_ref()
+                .is_none_or(|had| *had == revision.configs)
     }
 
     /// Whether a promotion that this status speaks of, adopted or ours, is in the primary. The
@@ -212,9 +234,13 @@ impl Snapshot {
         crate::objects::hash::identifier(&[
             &self.names.uid,
             status.primary_spec.as_deref().unwrap_or_default(),
-            &status.tracked_configs.iter().flatten().fold(String::new(), |text, (name, sum)| {
-                format!("{text}{name}={sum};")
-            }),
+            &status
+                .tracked_configs
+                .iter()
+                .flatten()
+                .fold(String::new(), |text, (name, sum)| {
+                    format!("{text}{name}={sum};")
+                }),
         ])
     }
 
@@ -240,7 +266,9 @@ impl Snapshot {
 
     /// The objects of the last claim that nobody has written since: still to be written.
     pub fn open(&self) -> BTreeSet<Key> {
-        let Some(step) = &self.status.step else { return BTreeSet::new() };
+        let Some(step) = &self.status.step else {
+            return BTreeSet::new();
+        };
         self.claimed(step)
             .filter(|(key, version)| self.resource_version(key) == *version)
             .map(|(key, _)| key.clone())
@@ -272,13 +300,16 @@ impl Snapshot {
     /// Whether connections had time to leave the side that lost the traffic: by the clock since
     /// the route changed, not by counting passes.
     pub fn is_drained(&self) -> bool {
-        self.moved_at().is_none_or(|at| self.now.duration_since(at) >= self.terms.drain())
+        self.moved_at()
+            .is_none_or(|at| self.now.duration_since(at) >= self.terms.drain())
     }
 
     /// Whether an interval has passed since the last step was claimed or finished. A step that
     /// was finished late has not been observed yet.
     pub fn is_due(&self) -> bool {
-        let Some(step) = &self.status.step else { return true };
+        let Some(step) = &self.status.step else {
+            return true;
+        };
         let last = self
             .claimed(step)
             .filter_map(|(key, _)| self.objects.get(key).and_then(|object| stamped_at(object)))

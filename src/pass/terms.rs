@@ -72,7 +72,10 @@ impl Terms {
             Some(text) => parse(&format!("{path}.holdDeadline"), text)?,
             None => HOLD_DEADLINE_DEFAULT,
         };
-        let threshold = analysis.threshold.filter(|threshold| *threshold > 0).unwrap_or(1);
+        let threshold = analysis
+            .threshold
+            .filter(|threshold| *threshold > 0)
+            .unwrap_or(1);
         let (strategy, weights_unsupported) = if skip_analysis {
             (Strategy::Weights(Vec::new()), false)
         } else {
@@ -81,7 +84,10 @@ impl Terms {
         Ok(Self {
             interval,
             threshold,
-            error_threshold: analysis.error_threshold.filter(|n| *n > 0).unwrap_or(threshold),
+            error_threshold: analysis
+                .error_threshold
+                .filter(|n| *n > 0)
+                .unwrap_or(threshold),
             on_no_data: analysis.on_no_data.unwrap_or_default(),
             hold_deadline,
             progress_deadline_seconds: spec
@@ -142,12 +148,21 @@ fn strategy(
     let has_weights = router.has_weights();
     let iterations = analysis.iterations.unwrap_or(0);
     if iterations > 0 {
-        let blue_green = Strategy::Iterations { total: iterations, shifts_traffic: has_weights };
+        let blue_green = Strategy::Iterations {
+            total: iterations,
+            shifts_traffic: has_weights,
+        };
         return Ok((blue_green, false));
     }
     if !has_weights {
         let total = ITERATIONS_DEFAULT;
-        return Ok((Strategy::Iterations { total, shifts_traffic: false }, true));
+        return Ok((
+            Strategy::Iterations {
+                total,
+                shifts_traffic: false,
+            },
+            true,
+        ));
     }
     Ok((Strategy::Weights(weights(path, analysis)?), false))
 }
@@ -156,8 +171,14 @@ fn strategy(
 /// less than one step, as in Flagger; `stepWeights` are absolute, and a number that does not rise
 /// is passed over (Flagger never gets past it).
 fn weights(path: &str, analysis: &Analysis) -> Result<Vec<u8>, Problem> {
-    let step = percent(&format!("{path}.stepWeight"), analysis.step_weight.unwrap_or(0))?;
-    let max = match percent(&format!("{path}.maxWeight"), analysis.max_weight.unwrap_or(0))? {
+    let step = percent(
+        &format!("{path}.stepWeight"),
+        analysis.step_weight.unwrap_or(0),
+    )?;
+    let max = match percent(
+        &format!("{path}.maxWeight"),
+        analysis.max_weight.unwrap_or(0),
+    )? {
         0 => 100,
         max => max,
     };
@@ -174,7 +195,10 @@ fn weights(path: &str, analysis: &Analysis) -> Result<Vec<u8>, Problem> {
     for (index, weight) in analysis.step_weights.iter().enumerate() {
         if *weight < 0 {
             let field = format!("{path}.stepWeights[{index}]");
-            return Err(Problem::field(&field, format!("{weight} is not within 0 to 100")));
+            return Err(Problem::field(
+                &field,
+                format!("{weight} is not within 0 to 100"),
+            ));
         }
         // Flagger takes more than 100 in the list for 100.
         let weight = u8::try_from((*weight).min(100)).unwrap_or(100);

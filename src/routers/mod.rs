@@ -69,8 +69,12 @@ pub fn router(view_provider: &str) -> Result<&'static dyn Router, Problem> {
 
 /// Every kind that routers read or write, once.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    let keys = ROUTERS.iter().flat_map(|router| router.keys(&Names::default()));
-    keys.map(|key| key.kind).collect::<std::collections::BTreeSet<_>>().into_iter()
+    let keys = ROUTERS
+        .iter()
+        .flat_map(|router| router.keys(&Names::default()));
+    keys.map(|key| key.kind)
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
 }
 
 /// What no router of this version does: it shifts weights, and does not tell requests apart.

@@ -19,7 +19,9 @@ pub struct Expectation {
 
 /// Holds the end of a rehearsal against its script.
 pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
-    let Some(world) = &transcript.world else { return Vec::new() };
+    let Some(world) = &transcript.world else {
+        return Vec::new();
+    };
     let canary = object(world, scenario, "Canary", None);
     let primary = object(world, scenario, "Deployment", Some("-primary"));
     let target = object(world, scenario, "Deployment", Some(""));
@@ -27,7 +29,10 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
     let image = |object: &Value| {
         let image = &object["spec"]["template"]["spec"]["containers"][0]["image"];
         let image = image.as_str().unwrap_or_default();
-        image.rsplit_once(':').map_or(image, |(_, tag)| tag).to_owned()
+        image
+            .rsplit_once(':')
+            .map_or(image, |(_, tag)| tag)
+            .to_owned()
     };
     // Without `..`: an expectation that nobody looks at would be met by anything.
     let Expect {
@@ -42,7 +47,11 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
     } = &scenario.script.expect;
     let mut met = Vec::new();
     if let Some(phase) = phase {
-        met.push(equal("phase", &format!("{phase:?}"), status["phase"].as_str()));
+        met.push(equal(
+            "phase",
+            &format!("{phase:?}"),
+            status["phase"].as_str(),
+        ));
     }
     if let Some(weight) = weight {
         let shown = status["canaryWeight"].as_i64().unwrap_or(0).to_string();
@@ -53,24 +62,41 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
     }
     if let Some(replicas) = target_replicas {
         let shown = target["spec"]["replicas"].as_i64().unwrap_or(0).to_string();
-        met.push(equal("target replicas", &replicas.to_string(), Some(&shown)));
+        met.push(equal(
+            "target replicas",
+            &replicas.to_string(),
+            Some(&shown),
+        ));
     }
     if let Some(reason) = condition_reason {
-        met.push(equal("condition reason", reason, status["conditions"][0]["reason"].as_str()));
+        met.push(equal(
+            "condition reason",
+            reason,
+            status["conditions"][0]["reason"].as_str(),
+        ));
     }
     if !events.is_empty() {
         met.push(in_order(events, &transcript.events));
     }
     for text in no_events {
-        let said = transcript.events.iter().find(|event| event.contains(text.as_str()));
+        let said = transcript
+            .events
+            .iter()
+            .find(|event| event.contains(text.as_str()));
         let failure = said.map(|event| format!("was said: {event}"));
-        met.push(Expectation { name: format!("no event \"{text}\""), failure });
+        met.push(Expectation {
+            name: format!("no event \"{text}\""),
+            failure,
+        });
     }
     if *primary_untouched == Some(true) {
         let generations = rollouts(world, &primary);
         let failure =
             (generations > 1).then(|| format!("its template was written {generations} times"));
-        met.push(Expectation { name: "primary untouched".to_owned(), failure });
+        met.push(Expectation {
+            name: "primary untouched".to_owned(),
+            failure,
+        });
     }
     met
 }
@@ -78,15 +104,22 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
 fn equal(name: &str, wanted: &str, shown: Option<&str>) -> Expectation {
     let shown = shown.unwrap_or("none");
     let failure = (shown != wanted).then(|| format!("expected {wanted}, it is {shown}"));
-    Expectation { name: format!("{name} {wanted}"), failure }
+    Expectation {
+        name: format!("{name} {wanted}"),
+        failure,
+    }
 }
 
 fn in_order(wanted: &[String], said: &[String]) -> Expectation {
     let mut rest = said.iter();
-    let missing =
-        wanted.iter().find(|text| !rest.any(|event| event.contains(text.as_str())));
+    let missing = wanted
+        .iter()
+        .find(|text| !rest.any(|event| event.contains(text.as_str())));
     let failure = missing.map(|text| format!("\"{text}\" was not said, or not in this order"));
-    Expectation { name: "events in order".to_owned(), failure }
+    Expectation {
+        name: "events in order".to_owned(),
+        failure,
+    }
 }
 
 /// How often the primary's template was written.
@@ -110,26 +143,46 @@ fn rollouts(world: &World, primary: &Value) -> usize {
 
 /// An object of the scenario's canary: itself, or what its target's name and a suffix make.
 fn object(world: &World, scenario: &Scenario, kind: &str, suffix: Option<&str>) -> Value {
-    let manifest = scenario.objects.iter().find(|object| object["kind"] == "Canary");
-    let Some(manifest) = manifest else { return Value::Null };
+    let manifest = scenario
+        .objects
+        .iter()
+        .find(|object| object["kind"] == "Canary");
+    let Some(manifest) = manifest else {
+        return Value::Null;
+    };
     let namespace = manifest["metadata"]["namespace"].as_str().unwrap_or("test");
     let (group, name) = match suffix {
-        None => {
-            ("flagger.app", manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned())
-        }
+        None => (
+            "flagger.app",
+            manifest["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        ),
         Some(suffix) => {
-            let target = manifest["spec"]["targetRef"]["name"].as_str().unwrap_or_default();
+            let target = manifest["spec"]["targetRef"]["name"]
+                .as_str()
+                .unwrap_or_default();
             ("apps", format!("{target}{suffix}"))
         }
     };
     let key = Key::new(group, kind, namespace, &name);
-    world.lock().cluster.get(&key).map(|object| (*object).clone()).unwrap_or_default()
+    world
+        .lock()
+        .cluster
+        .get(&key)
+        .map(|object| (*object).clone())
+        .unwrap_or_default()
 }
 
 /// The results of several rehearsals as JUnit's XML.
 pub fn junit(results: &[(String, Vec<Expectation>)]) -> String {
     let all = results.iter().map(|(_, met)| met.len()).sum::<usize>();
-    let failed = results.iter().flat_map(|(_, met)| met).filter(|e| e.failure.is_some()).count();
+    let failed = results
+        .iter()
+        .flat_map(|(_, met)| met)
+        .filter(|e| e.failure.is_some())
+        .count();
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(xml, "<testsuites tests=\"{all}\" failures=\"{failed}\">");
     for (name, expectations) in results {
@@ -143,8 +196,7 @@ pub fn junit(results: &[(String, Vec<Expectation>)]) -> String {
             let case = escaped(&expectation.name);
             match &expectation.failure {
                 None => {
-                    let _ =
-                        writeln!(xml, "    <testcase classname=\"{name}\" name=\"{case}\"/>");
+                    let _ = writeln!(xml, "    <testcase classname=\"{name}\" name=\"{case}\"/>");
                 }
                 Some(failure) => {
                     let _ = writeln!(

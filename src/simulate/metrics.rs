@@ -28,7 +28,11 @@ pub(super) fn answer(
         Metrics::Values { milliseconds, .. } if query.contains("histogram_quantile") => {
             // Who measures in seconds says so in the metric's name.
             let seconds = query.contains("seconds_bucket") && !query.contains("milliseconds");
-            Some(if seconds { milliseconds / 1000.0 } else { milliseconds })
+            Some(if seconds {
+                milliseconds / 1000.0
+            } else {
+                milliseconds
+            })
         }
         Metrics::Values { success_rate, .. } => Some(success_rate),
     };

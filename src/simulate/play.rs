@@ -16,7 +16,7 @@ use crate::pass::{self, Options};
 use crate::settings::Settings;
 use crate::simulate::cluster::Key;
 use crate::simulate::controllers::NeverReady;
-use crate::simulate::scenario::{Crash, Event, Scenario};
+use crate::simulate::scenario::{Crash, Event, Metrics, Scenario};
 use crate::simulate::world::World;
 
 /// A script that has not come where it wants to be after so many passes never will.
@@ -44,8 +44,17 @@ pub struct Transcript {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase", untagged)]
 pub enum Line {
-    Happened { seconds: i64, event: String },
-    Pass { pass: u32, seconds: i64, handled: Option<Handled>, killed: bool, error: Option<String> },
+    Happened {
+        seconds: i64,
+        event: String,
+    },
+    Pass {
+        pass: u32,
+        seconds: i64,
+        handled: Option<Handled>,
+        killed: bool,
+        error: Option<String>,
+    },
 }
 
 /// A scenario while it is played.
@@ -76,10 +85,16 @@ impl Play {
             for definition in crate::api::crd::crds() {
                 let definition =
                     serde_json::to_value(definition).map_err(|error| error.to_string())?;
-                state.cluster.apply(definition, "davy", begun).map_err(|e| e.to_string())?;
+                state
+                    .cluster
+                    .apply(definition, "davy", begun)
+                    .map_err(|e| e.to_string())?;
             }
             for definition in super::definitions() {
-                state.cluster.apply(definition, "davy", begun).map_err(|e| e.to_string())?;
+                state
+                    .cluster
+                    .apply(definition, "davy", begun)
+                    .map_err(|e| e.to_string())?;
             }
             for object in &scenario.objects {
                 let object = placed(object.clone());
@@ -114,7 +129,7 @@ impl Play {
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
                 concurrency: 1,
-                deadline: Duration::from_secs(600),
+                deadline: Duration::from_mins(10),
                 dry_run: false,
                 stop: Arc::new(AtomicBool::new(false)),
             },
@@ -199,7 +214,10 @@ impl Play {
 
     fn note(&mut self, event: &Event) {
         let seconds = self.seconds();
-        self.lines.push(Line::Happened { seconds, event: words(event) });
+        self.lines.push(Line::Happened {
+            seconds,
+            event: words(event),
+        });
     }
 
     fn change(&mut self, event: &Event) -> Result<(), String> {
@@ -219,12 +237,19 @@ impl Play {
                 Ok(())
             }
             Event::Stuck(tag) => {
-                let rule = NeverReady { tag: tag.clone(), workload: String::new() };
+                let rule = NeverReady {
+                    tag: tag.clone(),
+                    workload: String::new(),
+                };
                 self.world.lock().behaviour.never_ready.push(rule);
                 Ok(())
             }
             Event::Unstuck(tag) => {
-                self.world.lock().behaviour.never_ready.retain(|rule| rule.tag != *tag);
+                self.world
+                    .lock()
+                    .behaviour
+                    .never_ready
+                    .retain(|rule| rule.tag != *tag);
                 Ok(())
             }
             Event::Replicas(wanted) => {
@@ -236,12 +261,17 @@ impl Play {
             }
             Event::Patch(patch) => {
                 let key = self.key(&patch.kind, &patch.name)?;
-                self.edit(&key, &patch.by, |object| json_patch::merge(object, &patch.patch))
+                self.edit(&key, &patch.by, |object| {
+                    json_patch::merge(object, &patch.patch);
+                })
             }
             Event::Delete(name) => {
                 let key = self.key(&name.kind, &name.name)?;
                 let mut state = self.world.lock();
-                state.cluster.delete(&key, "user", now).map_err(|error| error.to_string())
+                state
+                    .cluster
+                    .delete(&key, "user", now)
+                    .map_err(|error| error.to_string())
             }
             Event::Crash(crash) => {
                 self.crash = Some(*crash);
@@ -255,15 +285,14 @@ impl Play {
         }
     }
 
-    fn edit(
-        &self,
-        key: &Key,
-        by: &str,
-        change: impl FnOnce(&mut Value),
-    ) -> Result<(), String> {
+    fn edit(&self, key: &Key, by: &str, change: impl FnOnce(&mut Value)) -> Result<(), String> {
         let now = self.world.now();
         let mut state = self.world.lock();
-        state.cluster.edit(key, by, now, change).map(drop).map_err(|error| error.to_string())
+        state
+            .cluster
+            .edit(key, by, now, change)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     async fn until(
@@ -279,7 +308,9 @@ impl Play {
             }
         }
         let phase = self.status().phase;
-        Err(format!("{what} was not reached in {PASSES_MAX} passes; phase is {phase:?}"))
+        Err(format!(
+            "{what} was not reached in {PASSES_MAX} passes; phase is {phase:?}"
+        ))
     }
 
     /// The next pass at its time, over all canaries; what it did about the scenario's own.
@@ -305,11 +336,23 @@ impl Play {
             Some(Err(error)) => (None, Some(pass::could_not_start(&error))),
             Some(Ok(report)) => {
                 let name = format!("{}/{}", self.namespace, self.canary);
-                (report.canaries.into_iter().find(|handled| handled.canary == name), None)
+                (
+                    report
+                        .canaries
+                        .into_iter()
+                        .find(|handled| handled.canary == name),
+                    None,
+                )
             }
         };
         let (pass, seconds) = (self.passes, self.seconds());
-        let line = Line::Pass { pass, seconds, handled: handled.clone(), killed, error };
+        let line = Line::Pass {
+            pass,
+            seconds,
+            handled: handled.clone(),
+            killed,
+            error,
+        };
         self.lines.push(line);
         handled
     }
@@ -364,7 +407,11 @@ impl Play {
             .filter(|event| event["involvedObject"]["name"] == *self.canary)
             .map(|event| {
                 let (kind, message) = (event["type"].as_str(), event["message"].as_str());
-                format!("{} {}", kind.unwrap_or_default(), message.unwrap_or_default())
+                format!(
+                    "{} {}",
+                    kind.unwrap_or_default(),
+                    message.unwrap_or_default()
+                )
             })
             .collect();
         let mut seen = std::collections::BTreeSet::new();
@@ -388,7 +435,11 @@ fn placed(mut object: Value) -> Value {
 }
 
 fn interval(canary: &Canary) -> SignedDuration {
-    let analysis = canary.spec.analysis.as_ref().or(canary.spec.canary_analysis.as_ref());
+    let analysis = canary
+        .spec
+        .analysis
+        .as_ref()
+        .or(canary.spec.canary_analysis.as_ref());
     analysis
         .and_then(|analysis| analysis.interval.as_deref())
         .and_then(|text| crate::objects::duration::parse(text).ok())
@@ -399,21 +450,32 @@ fn interval(canary: &Canary) -> SignedDuration {
 fn words(event: &Event) -> String {
     match event {
         Event::Image(tag) => format!("image {tag}"),
-        Event::Metrics(metrics) => format!("metrics {metrics:?}"),
+        Event::Metrics(Metrics::None) => "the checks have no data".to_owned(),
+        Event::Metrics(Metrics::Outage) => "the metrics system is down".to_owned(),
+        Event::Metrics(Metrics::Values {
+            success_rate,
+            milliseconds,
+        }) => {
+            format!("success rate {success_rate} %, P99 {milliseconds} ms")
+        }
         Event::Stuck(tag) => format!("pods of {tag} never become ready"),
         Event::Unstuck(tag) => format!("pods of {tag} become ready after all"),
         Event::Replicas(wanted) => format!("the autoscaler wants {wanted:?}"),
         Event::Patch(patch) => {
-            format!("{} patches {} {}: {}", patch.by, patch.kind, patch.name, patch.patch)
+            format!(
+                "{} patches {} {}: {}",
+                patch.by, patch.kind, patch.name, patch.patch
+            )
         }
         Event::Delete(name) => format!("{} {} is deleted", name.kind, name.name),
         Event::Crash(crash) => {
-            format!("the next pass is killed at call {} ({:?})", crash.call, crash.outcome)
+            format!(
+                "the next pass is killed at call {} ({:?})",
+                crash.call, crash.outcome
+            )
         }
-        Event::Until(_)
-        | Event::Weight(_)
-        | Event::Step
-        | Event::Passes(_)
-        | Event::Sleep(_) => String::new(),
+        Event::Until(_) | Event::Weight(_) | Event::Step | Event::Passes(_) | Event::Sleep(_) => {
+            String::new()
+        }
     }
 }

@@ -125,7 +125,10 @@ pub enum Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::Values { success_rate: 100.0, milliseconds: 50.0 }
+        Self::Values {
+            success_rate: 100.0,
+            milliseconds: 50.0,
+        }
     }
 }
 
@@ -179,10 +182,21 @@ impl Scenario {
             .and_then(|text| parsed(&text))
             .map_err(unusable(script))?;
         if !objects.iter().any(|object| object["kind"] == "Canary") {
-            return Err(Unusable { path: cluster, why: "holds no Canary".to_owned() });
+            return Err(Unusable {
+                path: cluster,
+                why: "holds no Canary".to_owned(),
+            });
         }
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, objects, script: parsed })
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Ok(Self {
+            name,
+            objects,
+            script: parsed,
+        })
     }
 }
 
@@ -193,7 +207,9 @@ fn parsed(text: &str) -> Result<Script, String> {
 }
 
 fn text(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|error| error.to_string())?
+        .len();
     if size > FILE_MAX {
         return Err(format!("is {size} bytes long, at most {FILE_MAX} are read"));
     }

@@ -19,14 +19,27 @@ pub enum Style {
 /// The transcript and how it met what was expected of it.
 pub fn text(transcript: &Transcript, expectations: &[Expectation], style: Style) -> String {
     let mut text = format!("{}: {}\n\n", transcript.name, transcript.about);
-    let heading = row("pass", "time", "phase", "traffic to canary", "checks", "what happened");
+    let heading = row(
+        "pass",
+        "time",
+        "phase",
+        "traffic to canary",
+        "checks",
+        "what happened",
+    );
     let _ = writeln!(text, "{heading}");
     for line in &transcript.lines {
         match line {
             Line::Happened { seconds, event } => {
                 let _ = writeln!(text, "      {:>5}  ── {event}", clock(*seconds));
             }
-            Line::Pass { pass, seconds, handled, killed, error } => {
+            Line::Pass {
+                pass,
+                seconds,
+                handled,
+                killed,
+                error,
+            } => {
                 let line = pass_line(*pass, *seconds, handled.as_ref(), *killed, error.as_deref());
                 let _ = writeln!(text, "{}", coloured(&line, handled.as_ref(), style));
             }
@@ -63,7 +76,10 @@ fn pass_line(
         };
         return row(&number, &time, "", "", "", what);
     };
-    let phase = handled.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
+    let phase = handled
+        .phase
+        .map(|phase| format!("{phase:?}"))
+        .unwrap_or_default();
     let checks: Vec<_> = handled.checks.iter().map(check).collect();
     let what = match handled.outcome {
         Outcome::Refused | Outcome::Failed | Outcome::NotReached => {
@@ -72,17 +88,34 @@ fn pass_line(
         _ if handled.events.is_empty() => handled.reason.clone(),
         _ => handled.events.join(" · "),
     };
-    row(&number, &time, &phase, &traffic(handled.weight), &checks.join("  "), &what)
+    row(
+        &number,
+        &time,
+        &phase,
+        &traffic(handled.weight),
+        &checks.join("  "),
+        &what,
+    )
 }
 
 fn row(pass: &str, time: &str, phase: &str, traffic: &str, checks: &str, what: &str) -> String {
-    let gap = if checks.is_empty() { String::new() } else { format!("{checks}  ") };
-    format!("{pass:>4}  {time:>5}  {phase:<16}  {traffic:<17}  {gap}{what}").trim_end().to_owned()
+    let gap = if checks.is_empty() {
+        String::new()
+    } else {
+        format!("{checks}  ")
+    };
+    format!("{pass:>4}  {time:>5}  {phase:<16}  {traffic:<17}  {gap}{what}")
+        .trim_end()
+        .to_owned()
 }
 
 fn traffic(weight: u8) -> String {
     let full = usize::from(weight) * BAR / 100;
-    format!("{}{} {weight:>3} %", "█".repeat(full), "░".repeat(BAR - full))
+    format!(
+        "{}{} {weight:>3} %",
+        "█".repeat(full),
+        "░".repeat(BAR - full)
+    )
 }
 
 /// `✓ 100 ≥ 99`: the value and what it is held against.
@@ -110,13 +143,21 @@ fn clock(seconds: i64) -> String {
 }
 
 fn ending(transcript: &Transcript) -> String {
-    let passes =
-        transcript.lines.iter().filter(|line| matches!(line, Line::Pass { .. })).count();
+    let passes = transcript
+        .lines
+        .iter()
+        .filter(|line| matches!(line, Line::Pass { .. }))
+        .count();
     let last = transcript.lines.iter().rev().find_map(|line| match line {
-        Line::Pass { handled: Some(handled), .. } => Some(handled),
+        Line::Pass {
+            handled: Some(handled),
+            ..
+        } => Some(handled),
         _ => None,
     });
-    let phase = last.and_then(|handled| handled.phase).map(|phase| format!("{phase:?}"));
+    let phase = last
+        .and_then(|handled| handled.phase)
+        .map(|phase| format!("{phase:?}"));
     format!(
         "{} after {passes} passes · {} API requests",
         phase.as_deref().unwrap_or("no phase"),
@@ -137,7 +178,11 @@ fn coloured(line: &str, handled: Option<&Handled>, style: Style) -> String {
             Outcome::Refused | Outcome::Failed | Outcome::NotReached => RED,
             Outcome::Waited | Outcome::Rested | Outcome::Superseded => GREY,
             Outcome::Stepped | Outcome::DryRun => {
-                if handled.checks.iter().any(|check| check.verdict != Verdict::Pass) {
+                if handled
+                    .checks
+                    .iter()
+                    .any(|check| check.verdict != Verdict::Pass)
+                {
                     RED
                 } else {
                     GREEN

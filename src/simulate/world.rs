@@ -75,7 +75,9 @@ impl World {
     /// Lets time pass: the controllers act, each thing at its own time.
     pub fn advance(&self, to: Timestamp) {
         let mut state = self.lock();
-        let State { cluster, behaviour, .. } = &mut *state;
+        let State {
+            cluster, behaviour, ..
+        } = &mut *state;
         controllers::settle(cluster, to, behaviour);
         self.clock.set(to);
     }
@@ -103,7 +105,10 @@ impl World {
             let world = world.clone();
             async move { world.call(&request).await }
         }));
-        Io { wire, clock: self.clock.clone() }
+        Io {
+            wire,
+            clock: self.clock.clone(),
+        }
     }
 
     async fn call(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, WireError> {

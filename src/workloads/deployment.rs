@@ -51,7 +51,10 @@ impl Workload for Deployment {
     }
 
     fn progressed_at(&self, object: &Value) -> Option<Timestamp> {
-        condition(object, "Progressing")?["lastUpdateTime"].as_str()?.parse().ok()
+        condition(object, "Progressing")?["lastUpdateTime"]
+            .as_str()?
+            .parse()
+            .ok()
     }
 
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness {

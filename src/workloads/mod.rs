@@ -97,27 +97,24 @@ pub trait Autoscaler: Sync {
 static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment];
 static AUTOSCALERS: &[&dyn Autoscaler] = &[&horizontal_pod_autoscaler::HorizontalPodAutoscaler];
 
+/// The kinds of target that there are.
+pub fn workload_kinds() -> impl Iterator<Item = &'static str> {
+    WORKLOADS.iter().map(|workload| workload.kind().kind)
+}
+
+/// The kinds of autoscaler that there are.
+pub fn autoscaler_kinds() -> impl Iterator<Item = &'static str> {
+    AUTOSCALERS.iter().map(|scaler| scaler.kind().kind)
+}
+
 /// The workload of the canary's target; an unknown kind is a problem that names the known ones.
 pub fn workload(canary: &Canary) -> Result<&'static dyn Workload, Problem> {
-    let target = &canary.spec.target_ref;
-    WORKLOADS
+    let kind = &canary.spec.target_ref.kind;
+    let found = WORKLOADS
         .iter()
         .copied()
-        .find(|workload| workload.kind().kind == target.kind)
-        .ok_or_else(|| {
-            let known: Vec<_> = WORKLOADS
-                .iter()
-                .map(|workload| workload.kind().kind)
-                .collect();
-            Problem::field(
-                "spec.targetRef.kind",
-                format!(
-                    "\"{}\" is not supported; known are {}",
-                    target.kind,
-                    known.join(", ")
-                ),
-            )
-        })
+        .find(|workload| workload.kind().kind == kind);
+    found.ok_or_else(|| unknown("spec.targetRef.kind", kind, workload_kinds()))
 }
 
 /// The autoscaler of the canary, if it names one.
@@ -125,31 +122,32 @@ pub fn autoscaler(canary: &Canary) -> Result<Option<&'static dyn Autoscaler>, Pr
     let Some(reference) = &canary.spec.autoscaler_ref else {
         return Ok(None);
     };
+    let kind = &reference.kind;
     let found = AUTOSCALERS
         .iter()
         .copied()
-        .find(|scaler| scaler.kind().kind == reference.kind);
-    found.map(Some).ok_or_else(|| {
-        let known: Vec<_> = AUTOSCALERS
-            .iter()
-            .map(|scaler| scaler.kind().kind)
-            .collect();
-        Problem::field(
-            "spec.autoscalerRef.kind",
-            format!(
-                "\"{}\" is not supported; known are {}",
-                reference.kind,
-                known.join(", ")
-            ),
-        )
-    })
+        .find(|scaler| scaler.kind().kind == kind);
+    found
+        .map(Some)
+        .ok_or_else(|| unknown("spec.autoscalerRef.kind", kind, autoscaler_kinds()))
 }
 
-/// The least replicas that the canary's autoscaler allows, if it has one that is there.
+fn unknown(field: &str, kind: &str, known: impl Iterator<Item = &'static str>) -> Problem {
+    let known: Vec<_> = known.collect();
+    Problem::field(
+        field,
+        format!(
+            "\"{kind}\" is not supported; known are {}",
+            known.join(", ")
+        ),
+    )
+}
+
+/// The least replicas that the canary's autoscaler allows, if it has one.
 pub fn min_replicas(view: &View<'_>) -> Option<i64> {
     let reference = view.canary.spec.autoscaler_ref.as_ref()?;
     let scaler = autoscaler(view.canary).ok()??;
-    // Without the object, which `render` complains of, there is still a least: Flagger's one.
+    // An autoscaler that is not there is `render`'s to complain of; the least is one even so.
     let least = view
         .object(scaler.kind(), &reference.name)
         .map(|it| scaler.min_replicas(it));

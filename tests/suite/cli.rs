@@ -1,10 +1,5 @@
 //! The program as scripts and pods call it: its settings, its ways to run, what it prints and how it
 //! ends. What needs no cluster runs without one.
-#![expect(
-    clippy::expect_used,
-    reason = "a panic with a text is how a test reports"
-)]
-
 use std::sync::mpsc;
 
 use serde_json::{Value, json};

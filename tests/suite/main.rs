@@ -1,12 +1,21 @@
 //! The test suite: one binary, one module per subject.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails, with the place where it could not"
+)]
+
 mod bad_input;
 mod bed;
 mod cli;
+mod crds;
 mod generated;
 mod metrics;
 mod parity;
+mod plug_ins;
 mod podinfo;
 mod routers;
+mod scenarios;
 mod story;
 mod wire;

@@ -30,15 +30,25 @@ async fn recorded_canaries_come_to_the_same_rest_with_the_same_events() {
         let text = std::fs::read_to_string(root.join("differences.yaml")).expect("differences");
         serde_yaml::from_str(&text).expect("differences.yaml is as it should be")
     };
-    assert!(meant.iter().all(|meant| !meant.reason.is_empty()), "every difference has a reason");
+    assert!(
+        meant.iter().all(|meant| !meant.reason.is_empty()),
+        "every difference has a reason"
+    );
     let mut used = BTreeSet::new();
     let mut unmeant = Vec::new();
     for folder in folders(&root) {
-        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = folder
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         for difference in differences(&folder).await {
             let found = meant.iter().position(|meant| {
                 difference.starts_with(&meant.difference)
-                    && meant.scenarios.iter().any(|pattern| matches(pattern, &name))
+                    && meant
+                        .scenarios
+                        .iter()
+                        .any(|pattern| matches(pattern, &name))
             });
             match found {
                 Some(index) => drop(used.insert(index)),
@@ -46,14 +56,25 @@ async fn recorded_canaries_come_to_the_same_rest_with_the_same_events() {
             }
         }
     }
-    assert!(unmeant.is_empty(), "differences from Flagger:\n{}", unmeant.join("\n"));
-    let gone: Vec<_> =
-        (0..meant.len()).filter(|index| !used.contains(index)).map(|i| &meant[i]).collect();
-    assert!(gone.is_empty(), "listed differences that no longer occur: {gone:#?}");
+    assert!(
+        unmeant.is_empty(),
+        "differences from Flagger:\n{}",
+        unmeant.join("\n")
+    );
+    let gone: Vec<_> = (0..meant.len())
+        .filter(|index| !used.contains(index))
+        .map(|i| &meant[i])
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "listed differences that no longer occur: {gone:#?}"
+    );
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == name, |head| name.starts_with(head))
+    pattern
+        .strip_suffix('*')
+        .map_or(pattern == name, |head| name.starts_with(head))
 }
 
 fn folders(root: &Path) -> Vec<PathBuf> {
@@ -86,7 +107,11 @@ async fn differences(folder: &Path) -> Vec<String> {
         };
         let count = rests.entry(rest.clone()).or_default();
         *count += 1;
-        let suffix = if *count > 1 { format!("-{count}") } else { String::new() };
+        let suffix = if *count > 1 {
+            format!("-{count}")
+        } else {
+            String::new()
+        };
         let file = folder.join(format!("rest-{rest}{suffix}.yaml"));
         let recorded = std::fs::read_to_string(&file).expect("a recorded rest");
         let recorded = by_name(documents(&recorded).expect("recorded objects"));
@@ -101,7 +126,13 @@ async fn differences(folder: &Path) -> Vec<String> {
 
 /// The objects of the namespace that the recordings hold: none of those that controllers make.
 fn objects(world: &World) -> Vec<Value> {
-    let left_out = ["ReplicaSet", "Event", "Namespace", "CustomResourceDefinition", "EndpointSlice"];
+    let left_out = [
+        "ReplicaSet",
+        "Event",
+        "Namespace",
+        "CustomResourceDefinition",
+        "EndpointSlice",
+    ];
     let state = world.lock();
     let objects = state.cluster.objects();
     objects
@@ -125,46 +156,72 @@ fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
 fn bare(mut object: Value) -> Value {
     let metadata = object["metadata"].as_object_mut().expect("metadata");
     for field in [
-        "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "namespace",
-        "deletionTimestamp", "deletionGracePeriodSeconds",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "managedFields",
+        "namespace",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
     ] {
         metadata.remove(field);
     }
-    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+    if let Some(annotations) = metadata
+        .get_mut("annotations")
+        .and_then(Value::as_object_mut)
+    {
         annotations.remove("deployment.kubernetes.io/revision");
         annotations.remove("flagger.app/step");
         if annotations.is_empty() {
             metadata.remove("annotations");
         }
     }
-    for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
+    for owner in metadata
+        .get_mut("ownerReferences")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         owner.as_object_mut().expect("an owner").remove("uid");
     }
     if let Some(id) = object.pointer_mut("/spec/template/metadata/annotations/flagger-id") {
         *id = json!("an id");
     }
     // How the recorder made pods stick.
-    if let Some(template) = object.pointer_mut("/spec/template/metadata").and_then(Value::as_object_mut) {
-        if let Some(annotations) = template.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("lab/stuck");
-            if annotations.is_empty() {
-                template.remove("annotations");
-            }
+    let template = object.pointer_mut("/spec/template/metadata");
+    if let Some(template) = template.and_then(Value::as_object_mut)
+        && let Some(annotations) = template.get_mut("annotations")
+    {
+        let annotations = annotations.as_object_mut().expect("annotations");
+        annotations.remove("lab/stuck");
+        if annotations.is_empty() {
+            template.remove("annotations");
         }
     }
     // Flagger discovers ports in random order.
-    if let Some(ports) = object.pointer_mut("/spec/ports").and_then(Value::as_array_mut) {
+    if let Some(ports) = object
+        .pointer_mut("/spec/ports")
+        .and_then(Value::as_array_mut)
+    {
         ports.sort_by_key(|port| port["port"].as_i64());
     }
     if object["kind"] == "Canary" {
-        let Some(status) = object["status"].as_object_mut() else { return object };
+        let Some(status) = object["status"].as_object_mut() else {
+            return object;
+        };
         status.remove("lastTransitionTime");
         for hash in ["lastAppliedSpec", "lastPromotedSpec"] {
             if status.contains_key(hash) {
                 status.insert(hash.to_owned(), json!("a hash"));
             }
         }
-        for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        for condition in status
+            .get_mut("conditions")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             let condition = condition.as_object_mut().expect("a condition");
             condition.remove("lastTransitionTime");
             condition.remove("lastUpdateTime");
@@ -174,7 +231,14 @@ fn bare(mut object: Value) -> Value {
         // Given by the server, and not in the recordings.
         if object["kind"] == "Service" {
             let spec = object["spec"].as_object_mut().expect("a spec");
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy", "sessionAffinity"] {
+            for field in [
+                "clusterIP",
+                "clusterIPs",
+                "ipFamilies",
+                "ipFamilyPolicy",
+                "internalTrafficPolicy",
+                "sessionAffinity",
+            ] {
                 spec.remove(field);
             }
         }
@@ -197,7 +261,9 @@ fn compare(
                 });
             }
             (Some(_), None) => differences.push(format!("{name}: is missing (at {rest})")),
-            (None, Some(_)) => differences.push(format!("{name}: is not in the recording (at {rest})")),
+            (None, Some(_)) => {
+                differences.push(format!("{name}: is not in the recording (at {rest})"));
+            }
             (None, None) => {}
         }
     }
@@ -208,7 +274,11 @@ fn fields(path: &str, recorded: &Value, shown: &Value, report: &mut dyn FnMut(&s
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
-                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let below = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 fields(&below, member(a, key), member(b, key), report);
             }
         }
@@ -229,13 +299,25 @@ fn member<'a>(map: &'a Map<String, Value>, key: &str) -> &'a Value {
 /// The Events that tell of waiting depend on when passes are made: they are compared as a set of
 /// texts without their numbers. All others have the same texts in the same order.
 fn compare_events(recorded: &str, said: &[String], differences: &mut Vec<String>) {
-    let recorded: Vec<String> =
-        recorded.lines().map(|line| line.replacen(" Synced ", " ", 1)).collect();
+    let recorded: Vec<String> = recorded
+        .lines()
+        .map(|line| line.replacen(" Synced ", " ", 1))
+        .collect();
     let mut seen = BTreeSet::new();
-    let said: Vec<&String> = said.iter().filter(|event| seen.insert((*event).clone())).collect();
-    let told: Vec<_> = said.iter().filter(|event| !is_waiting(event)).map(|e| &***e).collect();
-    let wanted: Vec<_> =
-        recorded.iter().filter(|event| !is_waiting(event)).map(String::as_str).collect();
+    let said: Vec<&String> = said
+        .iter()
+        .filter(|event| seen.insert((*event).clone()))
+        .collect();
+    let told: Vec<_> = said
+        .iter()
+        .filter(|event| !is_waiting(event))
+        .map(|e| &***e)
+        .collect();
+    let wanted: Vec<_> = recorded
+        .iter()
+        .filter(|event| !is_waiting(event))
+        .map(String::as_str)
+        .collect();
     for event in wanted.iter().filter(|event| !told.contains(event)) {
         differences.push(format!("event not said: {event}"));
     }
@@ -243,16 +325,25 @@ fn compare_events(recorded: &str, said: &[String], differences: &mut Vec<String>
         differences.push(format!("event not in the recording: {event}"));
     }
     let common = |of: &[&str], other: &[&str]| -> Vec<String> {
-        of.iter().filter(|event| other.contains(event)).map(|event| (*event).to_owned()).collect()
+        of.iter()
+            .filter(|event| other.contains(event))
+            .map(|event| (*event).to_owned())
+            .collect()
     };
     if common(&told, &wanted) != common(&wanted, &told) {
         differences.push(format!("events in another order: {told:#?}"));
     }
     let waits = |event: &str| event.split(": ").next().unwrap_or_default().to_owned();
-    let recorded: BTreeSet<_> =
-        recorded.iter().filter(|event| is_waiting(event)).map(|event| waits(event)).collect();
-    let said: BTreeSet<_> =
-        said.iter().filter(|event| is_waiting(event)).map(|event| waits(event)).collect();
+    let recorded: BTreeSet<_> = recorded
+        .iter()
+        .filter(|event| is_waiting(event))
+        .map(|event| waits(event))
+        .collect();
+    let said: BTreeSet<_> = said
+        .iter()
+        .filter(|event| is_waiting(event))
+        .map(|event| waits(event))
+        .collect();
     for event in recorded.difference(&said) {
         differences.push(format!("waiting not said: {event}"));
     }

@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 /// `spec.service.gatewayRefs`, a `ParentReference` each.
 pub(in crate::api) fn parent_references(_: &mut SchemaGenerator) -> Schema {
     let mut parent = reference("gateway.networking.k8s.io", "Gateway");
-    parent["properties"]["sectionName"] =
-        json!({ "type": "string", "minLength": 1, "maxLength": 253 });
+    parent["properties"]["sectionName"] = json!({
+        "description": "Name of one listener of the Gateway, or of one port of the Service. \
+            Default: all of them.",
+        "type": "string", "minLength": 1, "maxLength": 253,
+    });
     json_schema!({ "type": "array", "maxItems": 32, "items": parent })
 }
 
@@ -22,8 +25,12 @@ pub(in crate::api) fn mirrors(_: &mut SchemaGenerator) -> Schema {
             "required": ["backendRef"],
             "properties": {
                 "backendRef": reference("", "Service"),
-                "percent": { "type": "integer", "minimum": 0, "maximum": 100 },
+                "percent": {
+                    "description": "Percentage of the requests that are copied. Default 100.",
+                    "type": "integer", "minimum": 0, "maximum": 100,
+                },
                 "fraction": {
+                    "description": "Part of the requests that are copied, instead of percent.",
                     "type": "object",
                     "required": ["numerator"],
                     "properties": {
@@ -41,11 +48,26 @@ fn reference(group: &str, kind: &str) -> Value {
         "type": "object",
         "required": ["name"],
         "properties": {
-            "group": { "type": "string", "maxLength": 253, "default": group },
-            "kind": { "type": "string", "minLength": 1, "maxLength": 63, "default": kind },
-            "namespace": { "type": "string", "minLength": 1, "maxLength": 63 },
-            "name": { "type": "string", "minLength": 1, "maxLength": 253 },
-            "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
+            "group": {
+                "description": "Group of the object.",
+                "type": "string", "maxLength": 253, "default": group,
+            },
+            "kind": {
+                "description": "Kind of the object.",
+                "type": "string", "minLength": 1, "maxLength": 63, "default": kind,
+            },
+            "namespace": {
+                "description": "Namespace of the object. Default: that of the Canary.",
+                "type": "string", "minLength": 1, "maxLength": 63,
+            },
+            "name": {
+                "description": "Name of the object.",
+                "type": "string", "minLength": 1, "maxLength": 253,
+            },
+            "port": {
+                "description": "Port of the object; a Gateway's listeners may be chosen by it.",
+                "type": "integer", "minimum": 1, "maximum": 65535,
+            },
         },
     })
 }

@@ -13,7 +13,7 @@ use crate::api::status::{CanaryStatus, Step, StepObject};
 use crate::io::cluster::{self, Cluster};
 use crate::objects::metadata::STEP;
 use crate::objects::patch::{difference, stamp, with_resource_version};
-use crate::objects::{CANARY, Key, Rank, Wanted};
+use crate::objects::{CANARY, Key, Problem, Rank, Wanted};
 use crate::pass::FINALIZER;
 use crate::pass::claim;
 use crate::pass::snapshot::{Snapshot, percent};
@@ -40,14 +40,21 @@ pub async fn finalizer(
     if present {
         finalizers.push(FINALIZER.to_owned());
     }
-    let version = canary.metadata.resource_version.as_deref().unwrap_or_default();
+    let version = canary
+        .metadata
+        .resource_version
+        .as_deref()
+        .unwrap_or_default();
     // On a member that is there, `add` replaces.
     let list = json!([{ "op": "add", "path": "/metadata/finalizers", "value": finalizers }]);
     let list = serde_json::from_value(list).unwrap_or_default();
     let patch = with_resource_version(list, version);
     let namespace = canary.metadata.namespace.as_deref().unwrap_or_default();
     let name = canary.metadata.name.as_deref().unwrap_or_default();
-    cluster.patch(&CANARY, namespace, name, patch).await.map(|_| ())
+    cluster
+        .patch(&CANARY, namespace, name, patch)
+        .await
+        .map(|_| ())
 }
 
 /// How far a step was carried out.
@@ -70,12 +77,16 @@ pub async fn converge(
     snapshot: &Snapshot,
     status: &CanaryStatus,
 ) -> Result<Converged, WriteError> {
-    let Some(step) = &status.step else { return Ok(Converged::Done) };
+    let Some(step) = &status.step else {
+        return Ok(Converged::Done);
+    };
     let mut snapshot = snapshot.clone();
     let mut keys: Vec<(Rank, Key)> = Vec::new();
     let planned = plan::plan(&snapshot, status).unwrap_or_default();
     for object in &step.objects {
-        let Some(key) = key_of(&snapshot, object) else { continue };
+        let Some(key) = key_of(&snapshot, object) else {
+            continue;
+        };
         if snapshot.resource_version(&key) != object.resource_version {
             continue;
         }
@@ -89,7 +100,10 @@ pub async fn converge(
     for (_, key) in keys {
         if !write(cluster, &mut snapshot, status, step, &key)
             .await
-            .map_err(|source| WriteError { key: key.clone(), source })?
+            .map_err(|source| WriteError {
+                key: key.clone(),
+                source,
+            })?
         {
             return Ok(Converged::Stopped);
         }
@@ -118,11 +132,11 @@ async fn write(
             return Ok(false);
         }
         let wanted = match wanted(snapshot, status, key) {
-            Some(Some(wanted)) => wanted,
+            Ok(Some(wanted)) => wanted,
             // Neither there nor to be there.
-            Some(None) => return Ok(true),
+            Ok(None) => return Ok(true),
             // What was read meanwhile cannot be written on: the next pass looks again.
-            None => return Ok(false),
+            Err(_) => return Ok(false),
         };
         let result = send(cluster, snapshot, step, key, wanted).await;
         match result {
@@ -131,9 +145,7 @@ async fn write(
                 return Ok(true);
             }
             Err(
-                cluster::Error::Conflict
-                | cluster::Error::AlreadyExists
-                | cluster::Error::NotFound,
+                cluster::Error::Conflict | cluster::Error::AlreadyExists | cluster::Error::NotFound,
             ) => {}
             // Whether it was carried out shows when the object is read: then it carries our
             // annotation, and there is nothing left to write.
@@ -146,7 +158,11 @@ async fn write(
                         object["metadata"]["annotations"][STEP]
                             == stamped["metadata"]["annotations"][STEP]
                     });
-                return if stamped { Ok(true) } else { Err(cluster::Error::Unanswered(why)) };
+                return if stamped {
+                    Ok(true)
+                } else {
+                    Err(cluster::Error::Unanswered(why))
+                };
             }
             Err(error) => return Err(error),
         }
@@ -156,11 +172,11 @@ async fn write(
 
 /// The object as status wants it, from the object as it is. An object that the step only takes
 /// over stays as it is, but for the annotation.
-fn wanted(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> Option<Option<Value>> {
-    let planned = plan::plan(snapshot, status).ok()?;
+fn wanted(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> Result<Option<Value>, Problem> {
+    let planned = plan::plan(snapshot, status)?;
     let wanted = planned.into_iter().find(|wanted| wanted.key == *key);
     let live = || snapshot.objects.get(key).map(|object| (**object).clone());
-    Some(wanted.map(|Wanted { object, .. }| object).or_else(live))
+    Ok(wanted.map(|Wanted { object, .. }| object).or_else(live))
 }
 
 async fn send(
@@ -216,7 +232,10 @@ async fn reread(
     snapshot: &mut Snapshot,
     key: &Key,
 ) -> Result<(), cluster::Error> {
-    match cluster.get(key.kind, &snapshot.names.namespace, &key.name).await {
+    match cluster
+        .get(key.kind, &snapshot.names.namespace, &key.name)
+        .await
+    {
         Ok(object) => {
             snapshot.objects.insert(key.clone(), Arc::new(object));
         }

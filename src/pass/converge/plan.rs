@@ -26,7 +26,11 @@ pub fn plan(snapshot: &Snapshot, status: &CanaryStatus) -> Result<Vec<Wanted>, P
     if phase == Phase::Terminating {
         wanted.extend(scale(snapshot, Target::Up, status));
         if snapshot.canary_is_up() {
-            wanted.extend(snapshot.target().and_then(|target| services::restore_apex(&snapshot.view(), target)));
+            wanted.extend(
+                snapshot
+                    .target()
+                    .and_then(|target| services::restore_apex(&snapshot.view(), target)),
+            );
             wanted.extend(snapshot.router.restore(&snapshot.view()));
         }
         return Ok(wanted);
@@ -46,7 +50,11 @@ pub fn plan(snapshot: &Snapshot, status: &CanaryStatus) -> Result<Vec<Wanted>, P
         {
             wanted.extend(autoscaler.render(&snapshot.view())?);
         }
-        wanted.extend(snapshot.router.render(&snapshot.view(), percent(status.canary_weight)));
+        wanted.extend(
+            snapshot
+                .router
+                .render(&snapshot.view(), percent(status.canary_weight)),
+        );
     }
     wanted.extend(scale(snapshot, target(phase, status), status));
     wanted.sort_by(|a, b| (a.rank, &a.key).cmp(&(b.rank, &b.key)));
@@ -56,7 +64,12 @@ pub fn plan(snapshot: &Snapshot, status: &CanaryStatus) -> Result<Vec<Wanted>, P
 /// The objects of a plan that the cluster does not show as they should be.
 pub fn differing(snapshot: &Snapshot, plan: &[Wanted]) -> BTreeSet<Key> {
     plan.iter()
-        .filter(|wanted| snapshot.objects.get(&wanted.key).is_none_or(|o| **o != wanted.object))
+        .filter(|wanted| {
+            snapshot
+                .objects
+                .get(&wanted.key)
+                .is_none_or(|o| **o != wanted.object)
+        })
         .map(|wanted| wanted.key.clone())
         .collect()
 }
@@ -68,9 +81,15 @@ fn primary(
     phase: Phase,
 ) -> Result<Vec<Wanted>, Problem> {
     let view = snapshot.view();
-    let Some(target) = snapshot.target() else { return Ok(Vec::new()) };
+    let Some(target) = snapshot.target() else {
+        return Ok(Vec::new());
+    };
     let copies = |mut wanted: Vec<Wanted>, object: Value| {
-        wanted.push(Wanted { key: snapshot.primary_key(), rank: Rank::Primary, object });
+        wanted.push(Wanted {
+            key: snapshot.primary_key(),
+            rank: Rank::Primary,
+            object,
+        });
         wanted
     };
     let Some(live) = snapshot.primary() else {
@@ -92,7 +111,10 @@ fn primary(
         // Only what was analysed is copied; another template has come, and the next decision
         // starts over with it.
         if snapshot.copy_hash() != status.primary_spec
-            || status.tracked_configs.as_ref().is_some_and(|had| *had != snapshot.checksums)
+            || status
+                .tracked_configs
+                .as_ref()
+                .is_some_and(|had| *had != snapshot.checksums)
         {
             return Ok(copies(Vec::new(), live.clone()));
         }
@@ -100,17 +122,26 @@ fn primary(
         let mut wanted = configs::previous_copies(&view, template)?;
         wanted.extend(configs::copies(&view, template)?);
         let id = snapshot.flagger_id(status);
-        return Ok(copies(wanted, snapshot.workload.promoted(&view, live, target, &id)));
+        return Ok(copies(
+            wanted,
+            snapshot.workload.promoted(&view, live, target, &id),
+        ));
     }
     let healing = phase == Phase::Failed && status.previous_spec.is_some();
     if healing && snapshot.primary_hash() != status.primary_spec {
         let hash = status.primary_spec.as_deref().unwrap_or_default();
         if let Some(template) = snapshot.earlier_template(hash) {
             let wanted = configs::restored_copies(&view)?;
-            return Ok(copies(wanted, snapshot.workload.with_template(live, template)));
+            return Ok(copies(
+                wanted,
+                snapshot.workload.with_template(live, template),
+            ));
         }
     }
-    Ok(copies(Vec::new(), raised(snapshot, live, target, phase, status)))
+    Ok(copies(
+        Vec::new(),
+        raised(snapshot, live, target, phase, status),
+    ))
 }
 
 /// At rest a count that somebody gave to the target is meant for the application: the primary
@@ -166,7 +197,11 @@ fn scale(snapshot: &Snapshot, to: Target, status: &CanaryStatus) -> Option<Wante
         }
         Target::AsItIs | Target::Up | Target::Zero => live.clone(),
     };
-    Some(Wanted { key: snapshot.target_key(), rank: Rank::Target, object })
+    Some(Wanted {
+        key: snapshot.target_key(),
+        rank: Rank::Target,
+        object,
+    })
 }
 
 /// The status by which a first primary is named.
@@ -192,8 +227,7 @@ fn with_flagger_id(snapshot: &Snapshot, primary: &Value, id: &str) -> Value {
 impl Snapshot {
     /// Whether the target can answer for the application again, before its primary goes.
     pub fn canary_is_up(&self) -> bool {
-        self.canary_available() > 0
-            && self.canary_readiness() == crate::workloads::Readiness::Ready
+        self.canary_available() > 0 && self.canary_readiness() == crate::workloads::Readiness::Ready
     }
 
     /// The apex Service, by which clients find the application.

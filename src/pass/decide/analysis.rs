@@ -55,11 +55,7 @@ fn fresh(snapshot: &Snapshot) -> Claim<'_> {
         .edit(|status| status.previous_spec = None)
 }
 
-pub(super) fn progressing(
-    snapshot: &Snapshot,
-    gap: &Gap,
-    answers: Option<&Answers>,
-) -> Decision {
+pub(super) fn progressing(snapshot: &Snapshot, gap: &Gap, answers: Option<&Answers>) -> Decision {
     if is_new_revision(snapshot) {
         return restart(snapshot, gap);
     }
@@ -86,7 +82,10 @@ pub(super) fn progressing(
         return advance(snapshot, gap, Vec::new());
     }
     match answers {
-        None => Decision { step: Step::Ask, reason: String::new() },
+        None => Decision {
+            step: Step::Ask,
+            reason: String::new(),
+        },
         Some(Answers::Checks(answers)) => judge(snapshot, gap, answers),
         Some(Answers::Providers(_)) => wait("the checks were not asked"),
     }
@@ -103,14 +102,21 @@ fn set_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
         .fresh_counts()
         .promoted(&snapshot.revision())
         .normal(words::reverting(&snapshot.names))
-        .because(gap, "the target was set back to the promoted revision, the analysis ends")
+        .because(
+            gap,
+            "the target was set back to the promoted revision, the analysis ends",
+        )
 }
 
 /// Deadlines come first, behind whatever the canary waits.
 fn overdue(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
     let now = snapshot.now;
     let step = snapshot.status.step.as_ref()?;
-    let held = snapshot.status.held_since.as_ref().map(|since| now.duration_since(since.0));
+    let held = snapshot
+        .status
+        .held_since
+        .as_ref()
+        .map(|since| now.duration_since(since.0));
     if held.is_some_and(|held| held >= snapshot.terms.hold_deadline) {
         let reason = format!(
             "the analysis was held for {:#}: {}",
@@ -119,12 +125,14 @@ fn overdue(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
         );
         return Some(roll_back(snapshot, gap, Vec::new(), &reason));
     }
-    if !gap.open.is_empty()
-        && now.duration_since(step.time.0) >= snapshot.terms.progress_deadline()
+    if !gap.open.is_empty() && now.duration_since(step.time.0) >= snapshot.terms.progress_deadline()
     {
         let objects: Vec<_> = gap.open.iter().map(ToString::to_string).collect();
-        let reason =
-            format!("step {} could not be finished: {}", step.number, objects.join(", "));
+        let reason = format!(
+            "step {} could not be finished: {}",
+            step.number,
+            objects.join(", ")
+        );
         return Some(roll_back(snapshot, gap, Vec::new(), &reason));
     }
     None
@@ -169,7 +177,9 @@ pub(super) fn is_past_progress_deadline(
     snapshot: &Snapshot,
     object: Option<&serde_json::Value>,
 ) -> bool {
-    let Some(held_since) = &snapshot.status.held_since else { return false };
+    let Some(held_since) = &snapshot.status.held_since else {
+        return false;
+    };
     let progressed = object.and_then(|object| snapshot.workload.progressed_at(object));
     let since = progressed.map_or(held_since.0, |at| at.max(held_since.0));
     snapshot.now.duration_since(since) >= snapshot.terms.progress_deadline()
@@ -197,12 +207,20 @@ fn judge(snapshot: &Snapshot, gap: &Gap, answers: &[Answer]) -> Decision {
         } else {
             let reason = format!("{text} ({failed} of {} failed checks)", terms.threshold);
             let count = |status: &mut CanaryStatus| status.failed_checks = Some(failed);
-            let claim = Claim::new(snapshot).edit(count).checks(checks).warning(text);
+            let claim = Claim::new(snapshot)
+                .edit(count)
+                .checks(checks)
+                .warning(text);
             claim.because(gap, &reason)
         };
     }
     if let Some(held) = answers.iter().find(holds) {
-        return held_by_checks(snapshot, gap, checks, &held.halt.clone().unwrap_or_default());
+        return held_by_checks(
+            snapshot,
+            gap,
+            checks,
+            &held.halt.clone().unwrap_or_default(),
+        );
     }
     advance(snapshot, gap, checks)
 }
@@ -227,22 +245,27 @@ fn held_by_checks(
         return wait(text);
     }
     let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(snapshot.now);
-    let claim = Claim::new(snapshot).checks(checks).warning(text.to_owned()).edit(|status| {
-        status.held_checks = Some(spent);
-        status.held_since.get_or_insert(now);
-    });
+    let claim = Claim::new(snapshot)
+        .checks(checks)
+        .warning(text.to_owned())
+        .edit(|status| {
+            status.held_checks = Some(spent);
+            status.held_since.get_or_insert(now);
+        });
     claim.because(gap, text)
 }
 
 /// The next step of the strategy.
 fn advance(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision {
     let names = &snapshot.names;
-    let (weight, done) = (snapshot.status_weight(), snapshot.status.iterations.unwrap_or(0));
-    let mut claim = Claim::new(snapshot).checks(checks.clone()).edit(|status| {
-        status.held_since = None;
-        status.held_checks = None;
-        status.phase = Some(Phase::Progressing);
-    });
+    let (weight, done) = (
+        snapshot.status_weight(),
+        snapshot.status.iterations.unwrap_or(0),
+    );
+    // Adopted in WaitingPromotion, it goes on as what it is.
+    let mut claim = Claim::enter(snapshot, Phase::Progressing)
+        .checks(checks.clone())
+        .edit(|status| status.held_checks = None);
     if weight == 0 && done <= 0 {
         if snapshot.terms.weights_unsupported {
             for text in words::weights_unsupported() {
@@ -252,27 +275,33 @@ fn advance(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision
         claim = claim.normal(words::starting(names));
     }
     match &snapshot.terms.strategy {
-        Strategy::Weights(weights) => {
-            match weights.iter().copied().find(|next| *next > weight) {
-                Some(next) => {
-                    let text = words::weight(names, next);
-                    let reason = format!("canary weight {next}");
-                    claim.weight(next).normal(text).because(gap, &reason)
-                }
-                None => super::promotion::promote(snapshot, gap, checks),
+        Strategy::Weights(weights) => match weights.iter().copied().find(|next| *next > weight) {
+            Some(next) => {
+                let text = words::weight(names, next);
+                let reason = format!("canary weight {next}");
+                claim.weight(next).normal(text).because(gap, &reason)
             }
-        }
-        Strategy::Iterations { total, shifts_traffic } => {
+            None => super::promotion::promote(snapshot, gap, checks),
+        },
+        Strategy::Iterations {
+            total,
+            shifts_traffic,
+        } => {
             if done < *total {
                 let next = done.max(0) + 1;
                 let text = words::iteration(names, next, *total);
                 let reason = format!("iteration {next} of {total}");
                 claim.iterations(next).normal(text).because(gap, &reason)
             } else if *shifts_traffic && weight < 100 {
-                let claim = claim.weight(100).iterations(total + 1).normal(words::all_to_canary());
+                let claim = claim
+                    .weight(100)
+                    .iterations(total + 1)
+                    .normal(words::all_to_canary());
                 claim.because(gap, "all traffic to the canary")
             } else if done == *total {
-                claim.iterations(total + 1).because(gap, "every iteration has passed")
+                claim
+                    .iterations(total + 1)
+                    .because(gap, "every iteration has passed")
             } else {
                 super::promotion::promote(snapshot, gap, checks)
             }
@@ -292,7 +321,10 @@ fn roll_back_failed(
         .warning(text.to_owned())
         .warning(words::threshold_reached(names, failed))
         .warning(words::failed(names))
-        .because(gap, &format!("rolled back after {failed} failed checks: {text}"))
+        .because(
+            gap,
+            &format!("rolled back after {failed} failed checks: {text}"),
+        )
 }
 
 /// All traffic to the primary; the canary's pods go when their connections have drained.
@@ -308,9 +340,16 @@ pub(super) fn roll_back(
 }
 
 fn rollback_claim(snapshot: &Snapshot, checks: Vec<CheckStatus>) -> Claim<'_> {
-    let claim = Claim::enter(snapshot, Phase::Failed).weight(0).fresh_counts().edit(|status| {
-        status.previous_spec = None;
-        status.totals.get_or_insert_default().rollbacks += 1;
-    });
-    if checks.is_empty() { claim } else { claim.checks(checks) }
+    let claim = Claim::enter(snapshot, Phase::Failed)
+        .weight(0)
+        .fresh_counts()
+        .edit(|status| {
+            status.previous_spec = None;
+            status.totals.get_or_insert_default().rollbacks += 1;
+        });
+    if checks.is_empty() {
+        claim
+    } else {
+        claim.checks(checks)
+    }
 }

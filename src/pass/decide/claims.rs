@@ -35,15 +35,23 @@ impl Gap {
     pub(super) fn of(snapshot: &Snapshot, wrong: &BTreeSet<Key>) -> Self {
         let open = snapshot.open();
         let route_is_open = open.iter().any(|key| snapshot.is_route(key));
-        let lowered = snapshot.route_weight.is_some_and(|shown| shown < snapshot.status_weight())
+        let lowered = snapshot
+            .route_weight
+            .is_some_and(|shown| shown < snapshot.status_weight())
             && !route_is_open;
         let drift = wrong
             .iter()
-            .filter(|key| !open.contains(key) && !(lowered && snapshot.is_route(key)))
+            .filter(|key| !open.contains(*key))
+            .filter(|key| !lowered || !snapshot.is_route(key))
             .cloned()
             .collect();
-        let lowered_by = lowered.then(|| last_writer(snapshot)).flatten();
-        Self { open, drift, lowered, lowered_by }
+        let lowered_by = if lowered { last_writer(snapshot) } else { None };
+        Self {
+            open,
+            drift,
+            lowered,
+            lowered_by,
+        }
     }
 
     fn carried(&self) -> impl Iterator<Item = &Key> {
@@ -63,7 +71,10 @@ fn last_writer(snapshot: &Snapshot) -> Option<String> {
     let last = managers
         .filter(|entry| entry["subresource"].as_str().is_none_or(str::is_empty))
         .max_by_key(|entry| entry["time"].as_str().unwrap_or_default().to_owned())?;
-    last["manager"].as_str().filter(|by| *by != crate::pass::FIELD_MANAGER).map(str::to_owned)
+    last["manager"]
+        .as_str()
+        .filter(|by| *by != crate::pass::FIELD_MANAGER)
+        .map(str::to_owned)
 }
 
 /// The next status while it is put together.
@@ -76,7 +87,11 @@ pub(super) struct Claim<'a> {
 impl<'a> Claim<'a> {
     /// The same phase, something else in it.
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, status: snapshot.status.clone(), events: Vec::new() }
+        Self {
+            snapshot,
+            status: snapshot.status.clone(),
+            events: Vec::new(),
+        }
     }
 
     pub(super) fn enter(snapshot: &'a Snapshot, phase: Phase) -> Self {
@@ -173,7 +188,11 @@ impl<'a> Claim<'a> {
     /// says. Objects of the step that this one overtakes are taken over, so that a late writer of
     /// the old step meets a conflict; where nothing is known of earlier steps, all are named.
     pub(super) fn because(self, gap: &Gap, reason: &str) -> Decision {
-        let Self { snapshot, mut status, mut events } = self;
+        let Self {
+            snapshot,
+            mut status,
+            mut events,
+        } = self;
         let shown = snapshot.weight();
         let lowers = crate::pass::snapshot::percent(status.canary_weight) < shown;
         if lowers && !snapshot.primary_is_ready() && snapshot.target_replicas() > 0 {
@@ -204,7 +223,10 @@ impl<'a> Claim<'a> {
             events,
             objects: named.iter().map(|key| recorded(snapshot, key)).collect(),
         });
-        Decision { step: Step::Claim(Box::new(status)), reason: reason.to_owned() }
+        Decision {
+            step: Step::Claim(Box::new(status)),
+            reason: reason.to_owned(),
+        }
     }
 }
 
@@ -220,8 +242,15 @@ fn recorded(snapshot: &Snapshot, key: &Key) -> StepObject {
 /// The rest of the last claim, or the repair of what has drifted: each is this pass's one step.
 pub(super) fn unfinished(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
     if !gap.open.is_empty() {
-        let reason = format!("finishing step {}: {}", snapshot.step_number(), list(&gap.open));
-        return Some(Decision { step: Step::Finish, reason });
+        let reason = format!(
+            "finishing step {}: {}",
+            snapshot.step_number(),
+            list(&gap.open)
+        );
+        return Some(Decision {
+            step: Step::Finish,
+            reason,
+        });
     }
     if !gap.drift.is_empty() {
         let verb = match snapshot.phase() {
@@ -237,9 +266,14 @@ pub(super) fn unfinished(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
 /// Says once what is awaited; later passes wait in silence.
 pub(super) fn say(snapshot: &Snapshot, gap: &Gap, text: String) -> Decision {
     if snapshot.status.reason.as_deref() == Some(&text) {
-        return Decision { step: Step::Wait, reason: text };
+        return Decision {
+            step: Step::Wait,
+            reason: text,
+        };
     }
-    Claim::new(snapshot).warning(text.clone()).because(gap, &text)
+    Claim::new(snapshot)
+        .warning(text.clone())
+        .because(gap, &text)
 }
 
 /// The same while an analysis or a promotion is held: from the first such pass the clock runs.
@@ -248,9 +282,15 @@ pub(super) fn hold(snapshot: &Snapshot, gap: &Gap, text: String) -> Decision {
         return say(snapshot, gap, text);
     }
     let held = |status: &mut CanaryStatus| status.held_since = Some(Time(snapshot.now));
-    Claim::new(snapshot).edit(held).warning(text.clone()).because(gap, &text)
+    Claim::new(snapshot)
+        .edit(held)
+        .warning(text.clone())
+        .because(gap, &text)
 }
 
 fn list(keys: &BTreeSet<Key>) -> String {
-    keys.iter().map(Key::to_string).collect::<Vec<_>>().join(", ")
+    keys.iter()
+        .map(Key::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -52,12 +52,16 @@ pub(super) fn set(
         _ => ConditionStatus::Unknown,
     };
     let reason = cause.map_or_else(|| format!("{phase:?}"), |cause| cause.reason.to_owned());
-    let message =
-        cause.map_or_else(|| words::condition(kind, phase), |cause| cause.message.to_owned());
-    let old = status.conditions.iter().find(|condition| condition.r#type == PROMOTED);
-    if old.is_some_and(|old| {
-        old.status == truth && old.reason == reason && old.message == message
-    }) {
+    let message = cause.map_or_else(
+        || words::condition(kind, phase),
+        |cause| cause.message.to_owned(),
+    );
+    let old = status
+        .conditions
+        .iter()
+        .find(|condition| condition.r#type == PROMOTED);
+    if old.is_some_and(|old| old.status == truth && old.reason == reason && old.message == message)
+    {
         return;
     }
     let last_transition_time = match old {
@@ -75,7 +79,11 @@ pub(super) fn set(
         last_transition_time,
     };
     // Other tools' conditions stay where they are.
-    match status.conditions.iter_mut().find(|condition| condition.r#type == PROMOTED) {
+    match status
+        .conditions
+        .iter_mut()
+        .find(|condition| condition.r#type == PROMOTED)
+    {
         Some(condition) => *condition = promoted,
         None => status.conditions.insert(0, promoted),
     }

@@ -57,8 +57,11 @@ pub fn decide(snapshot: &Snapshot, answers: Option<&Answers>) -> Decision {
 fn before_the_phase(snapshot: &Snapshot) -> Option<Decision> {
     let metadata = &snapshot.canary.metadata;
     let spec = &snapshot.canary.spec;
-    let has_finalizer =
-        metadata.finalizers.iter().flatten().any(|finalizer| finalizer == crate::pass::FINALIZER);
+    let has_finalizer = metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|finalizer| finalizer == crate::pass::FINALIZER);
     if metadata.deletion_timestamp.is_some() {
         return if !has_finalizer {
             Some(rest("the Canary is being deleted"))
@@ -69,7 +72,10 @@ fn before_the_phase(snapshot: &Snapshot) -> Option<Decision> {
             let gap = Gap::of(snapshot, &differing(snapshot, &current));
             let claim = Claim::enter(snapshot, Phase::Terminating)
                 .normal(words::terminating(&snapshot.names));
-            Some(claim.because(&gap, "the Canary is being deleted: the target comes up first"))
+            Some(claim.because(
+                &gap,
+                "the Canary is being deleted: the target comes up first",
+            ))
         };
     }
     if spec.suspend == Some(true) {
@@ -79,7 +85,10 @@ fn before_the_phase(snapshot: &Snapshot) -> Option<Decision> {
         let names = &snapshot.names;
         let kind = &spec.target_ref.kind;
         let why = format!("{kind} {}/{} does not exist", names.namespace, names.target);
-        return Some(refuse(crate::objects::Problem::field("spec.targetRef", why)));
+        return Some(refuse(crate::objects::Problem::field(
+            "spec.targetRef",
+            why,
+        )));
     }
     let wants_finalizer = spec.revert_on_deletion == Some(true);
     if wants_finalizer != has_finalizer {
@@ -88,12 +97,20 @@ fn before_the_phase(snapshot: &Snapshot) -> Option<Decision> {
         } else {
             "the finalizer is taken off, since spec.revertOnDeletion is not set"
         };
-        let step = Step::Finalizer { present: wants_finalizer };
-        return Some(Decision { step, reason: reason.to_owned() });
+        let step = Step::Finalizer {
+            present: wants_finalizer,
+        };
+        return Some(Decision {
+            step,
+            reason: reason.to_owned(),
+        });
     }
     if snapshot.status.step.is_none() && snapshot.phase().is_some() {
         let claim = Claim::new(snapshot);
-        return Some(claim.because(&Gap::default(), "the status of another controller is adopted"));
+        return Some(claim.because(
+            &Gap::default(),
+            "the status of another controller is adopted",
+        ));
     }
     None
 }
@@ -117,10 +134,17 @@ fn traffic_first(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
     }
     if waits && !starts && phase != Phase::Promoting && !snapshot.is_healing() {
         let reason = format!("the canary keeps {shown} % until the primary is ready");
-        return Some(Decision { step: Step::Wait, reason });
+        return Some(Decision {
+            step: Step::Wait,
+            reason,
+        });
     }
     if has_route && gap.lowered {
-        let by = gap.lowered_by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let by = gap
+            .lowered_by
+            .as_deref()
+            .map(|by| format!(" by {by}"))
+            .unwrap_or_default();
         let reason = format!("canary weight was lowered from {wanted} to {shown}{by}");
         let total = match snapshot.terms.strategy {
             crate::pass::terms::Strategy::Iterations { total, .. } => total,
@@ -137,7 +161,12 @@ fn start(snapshot: &Snapshot, gap: &Gap, answers: Option<&Answers>) -> Decision 
     let mut claim = Claim::enter(snapshot, Phase::Initializing).weight(0);
     let asks = !snapshot.terms.skip_analysis && snapshot.has_metrics();
     match answers {
-        None if asks => return Decision { step: Step::Ask, reason: String::new() },
+        None if asks => {
+            return Decision {
+                step: Step::Ask,
+                reason: String::new(),
+            };
+        }
         Some(Answers::Providers(Ok(()))) => claim = claim.normal(words::providers_available()),
         Some(Answers::Providers(Err(error))) => {
             claim = claim.warning(words::providers_missing(error));
@@ -157,7 +186,11 @@ fn initializing(snapshot: &Snapshot, gap: &Gap) -> Decision {
     // Also where the analysis is skipped, and past any deadline: before the primary answers there
     // is nothing to send traffic to, and the target still has it.
     if let Readiness::Waiting(why) | Readiness::Exceeded(why) = snapshot.primary_readiness() {
-        return claims::say(snapshot, gap, words::primary_not_ready(&snapshot.names, &why));
+        return claims::say(
+            snapshot,
+            gap,
+            words::primary_not_ready(&snapshot.names, &why),
+        );
     }
     if !snapshot.is_drained() {
         return wait("clients move to the primary");
@@ -169,7 +202,9 @@ fn initializing(snapshot: &Snapshot, gap: &Gap) -> Decision {
         // The primary was there before and runs something else: the target is a new revision.
         claim.never_promoted()
     };
-    claim.normal(words::initialized(&snapshot.names)).because(gap, "initialization done")
+    claim
+        .normal(words::initialized(&snapshot.names))
+        .because(gap, "initialization done")
 }
 
 /// Initialized, Succeeded, Failed: a new revision starts, anything else is only kept as it is.
@@ -200,13 +235,17 @@ fn at_rest(snapshot: &Snapshot, gap: &Gap) -> Decision {
     {
         // The failed revision was taken back; pushed again it is a new one.
         let reason = "the target is set back to the promoted revision";
-        return Claim::new(snapshot).applied(&snapshot.revision()).because(gap, reason);
+        return Claim::new(snapshot)
+            .applied(&snapshot.revision())
+            .because(gap, reason);
     }
     if snapshot.target_replicas() > 0 && phase != Some(Phase::Waiting) {
         return wait("the canary is scaled to zero when its connections have drained");
     }
     if snapshot.primary().is_none() {
-        return wait("the primary is missing, and the target carries another revision than the promoted one: set it back, and the primary is made again");
+        return wait(
+            "the primary is missing, and the target carries another revision than the promoted one: set it back, and the primary is made again",
+        );
     }
     let foreign = snapshot.status.primary_spec.is_some()
         && snapshot.status.primary_spec != snapshot.primary_hash();
@@ -220,6 +259,11 @@ fn at_rest(snapshot: &Snapshot, gap: &Gap) -> Decision {
 }
 
 fn terminating(snapshot: &Snapshot, gap: &Gap) -> Decision {
+    if snapshot.target().is_none() {
+        let step = Step::Finalizer { present: false };
+        let reason = "the target is gone, and nothing is left to give back".to_owned();
+        return Decision { step, reason };
+    }
     if let Some(decision) = claims::unfinished(snapshot, gap) {
         return decision;
     }
@@ -230,21 +274,35 @@ fn terminating(snapshot: &Snapshot, gap: &Gap) -> Decision {
     let step = snapshot.status.step.as_ref();
     if step.is_some_and(|step| step.events.iter().any(|event| event.message == said)) {
         let step = Step::Finalizer { present: false };
-        return Decision { step, reason: "everything is as it was before the Canary".to_owned() };
+        return Decision {
+            step,
+            reason: "everything is as it was before the Canary".to_owned(),
+        };
     }
-    Claim::new(snapshot).normal(said).because(gap, "the target serves; the Canary may go")
+    Claim::new(snapshot)
+        .normal(said)
+        .because(gap, "the target serves; the Canary may go")
 }
 
 fn refuse(problem: crate::objects::Problem) -> Decision {
-    Decision { reason: problem.to_string(), step: Step::Refuse(vec![problem]) }
+    Decision {
+        reason: problem.to_string(),
+        step: Step::Refuse(vec![problem]),
+    }
 }
 
 fn rest(reason: &str) -> Decision {
-    Decision { step: Step::Rest, reason: reason.to_owned() }
+    Decision {
+        step: Step::Rest,
+        reason: reason.to_owned(),
+    }
 }
 
 fn wait(reason: &str) -> Decision {
-    Decision { step: Step::Wait, reason: reason.to_owned() }
+    Decision {
+        step: Step::Wait,
+        reason: reason.to_owned(),
+    }
 }
 
 /// The kind of an Event that says what happened rather than what is wrong.

@@ -18,8 +18,15 @@ pub(super) fn promote(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) 
             status.previous_spec = snapshot.primary_hash();
             status.held_checks = None;
         });
-    let claim = if checks.is_empty() { claim } else { claim.checks(checks) };
-    claim.because(gap, "the analysis has passed, the primary gets the new template")
+    let claim = if checks.is_empty() {
+        claim
+    } else {
+        claim.checks(checks)
+    };
+    claim.because(
+        gap,
+        "the analysis has passed, the primary gets the new template",
+    )
 }
 
 pub(super) fn promoting(snapshot: &Snapshot, gap: &Gap) -> Decision {
@@ -45,7 +52,11 @@ pub(super) fn promoting(snapshot: &Snapshot, gap: &Gap) -> Decision {
         Readiness::Waiting(why)
             if !analysis::is_past_progress_deadline(snapshot, snapshot.primary()) =>
         {
-            return claims::hold(snapshot, gap, words::primary_not_ready(&snapshot.names, &why));
+            return claims::hold(
+                snapshot,
+                gap,
+                words::primary_not_ready(&snapshot.names, &why),
+            );
         }
         Readiness::Waiting(why) | Readiness::Exceeded(why) => why,
     };
@@ -58,7 +69,11 @@ fn shift_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
     let weight = snapshot.status_weight();
     let step = snapshot.terms.step_weight_promotion;
     let promoted = crate::pass::snapshot::Revision {
-        spec: snapshot.status.last_applied_spec.clone().unwrap_or_default(),
+        spec: snapshot
+            .status
+            .last_applied_spec
+            .clone()
+            .unwrap_or_default(),
         configs: snapshot.status.tracked_configs.clone().unwrap_or_default(),
     };
     if step > 0 && weight > 0 && !snapshot.terms.skip_analysis {
@@ -70,22 +85,35 @@ fn shift_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
         let reason = format!("primary weight {}", 100 - left);
         if left > 0 {
             let claim = Claim::new(snapshot).weight(left).normal(text);
-            return claim.edit(|status| status.held_since = None).because(gap, &reason);
+            return claim
+                .edit(|status| status.held_since = None)
+                .because(gap, &reason);
         }
-        let claim = Claim::enter(snapshot, Phase::Finalising).weight(0).fresh_counts();
-        return claim.edit(forget_previous).promoted(&promoted).normal(text).because(gap, &reason);
+        let claim = Claim::enter(snapshot, Phase::Finalising)
+            .weight(0)
+            .fresh_counts();
+        return claim
+            .edit(forget_previous)
+            .promoted(&promoted)
+            .normal(text)
+            .because(gap, &reason);
     }
     if snapshot.terms.skip_analysis && snapshot.weight() == 0 {
         return succeed(snapshot, gap, &promoted, words::skipped(names));
     }
-    let claim = Claim::enter(snapshot, Phase::Finalising).weight(0).fresh_counts();
+    let claim = Claim::enter(snapshot, Phase::Finalising)
+        .weight(0)
+        .fresh_counts();
     let claim = claim.edit(forget_previous).promoted(&promoted);
     let claim = if snapshot.router.has_weights() {
         claim.normal(words::all_to_primary())
     } else {
         claim
     };
-    claim.because(gap, "the primary is ready with the new template, all traffic goes to it")
+    claim.because(
+        gap,
+        "the primary is ready with the new template, all traffic goes to it",
+    )
 }
 
 fn forget_previous(status: &mut CanaryStatus) {
@@ -137,7 +165,11 @@ fn succeed(
 /// The primary did not become ready with what passed the analysis. The canary is healthy and
 /// takes all traffic; the primary gets its previous template back.
 fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
-    let weight = if snapshot.router.has_weights() { 100 } else { 0 };
+    let weight = if snapshot.router.has_weights() {
+        100
+    } else {
+        0
+    };
     Claim::enter_because(snapshot, Phase::Failed, Some(conditions::HEALING))
         .weight(weight)
         .fresh_counts()
@@ -176,9 +208,9 @@ pub(super) fn healing(snapshot: &Snapshot, gap: &Gap) -> Decision {
                 .warning(words::failed(&snapshot.names))
                 .because(gap, "the primary is ready again and takes the traffic")
         }
-        Readiness::Waiting(why) | Readiness::Exceeded(why) if has_template => {
-            wait(&format!("the primary gets ready with its previous template: {why}"))
-        }
+        Readiness::Waiting(why) | Readiness::Exceeded(why) if has_template => wait(&format!(
+            "the primary gets ready with its previous template: {why}"
+        )),
         Readiness::Waiting(_) | Readiness::Exceeded(_) => wait(
             "the primary's previous template is not kept anywhere: the canary keeps the traffic \
              until a new revision is promoted",

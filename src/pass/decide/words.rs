@@ -16,7 +16,10 @@ pub(super) fn primary_not_ready(names: &Names, why: &str) -> String {
 }
 
 pub(super) fn canary_not_ready(word: &str, names: &Names, why: &str) -> String {
-    format!("canary {word} {}.{} not ready: {why}", names.target, names.namespace)
+    format!(
+        "canary {word} {}.{} not ready: {why}",
+        names.target, names.namespace
+    )
 }
 
 pub(super) fn initialized(names: &Names) -> String {
@@ -24,15 +27,24 @@ pub(super) fn initialized(names: &Names) -> String {
 }
 
 pub(super) fn scaling_up(names: &Names) -> String {
-    format!("New revision detected! Scaling up {}.{}", names.target, names.namespace)
+    format!(
+        "New revision detected! Scaling up {}.{}",
+        names.target, names.namespace
+    )
 }
 
 pub(super) fn restarting(names: &Names) -> String {
-    format!("New revision detected! Restarting analysis for {}.{}", names.target, names.namespace)
+    format!(
+        "New revision detected! Restarting analysis for {}.{}",
+        names.target, names.namespace
+    )
 }
 
 pub(super) fn starting(names: &Names) -> String {
-    format!("Starting canary analysis for {}.{}", names.target, names.namespace)
+    format!(
+        "Starting canary analysis for {}.{}",
+        names.target, names.namespace
+    )
 }
 
 pub(super) fn weights_unsupported() -> [String; 2] {
@@ -43,11 +55,17 @@ pub(super) fn weights_unsupported() -> [String; 2] {
 }
 
 pub(super) fn weight(names: &Names, weight: u8) -> String {
-    format!("Advance {}.{} canary weight {weight}", names.canary, names.namespace)
+    format!(
+        "Advance {}.{} canary weight {weight}",
+        names.canary, names.namespace
+    )
 }
 
 pub(super) fn iteration(names: &Names, iteration: i64, total: i64) -> String {
-    format!("Advance {}.{} canary iteration {iteration}/{total}", names.canary, names.namespace)
+    format!(
+        "Advance {}.{} canary iteration {iteration}/{total}",
+        names.canary, names.namespace
+    )
 }
 
 pub(super) fn all_to_canary() -> String {
@@ -55,7 +73,12 @@ pub(super) fn all_to_canary() -> String {
 }
 
 pub(super) fn copying(names: &Names) -> String {
-    let Names { target, primary, namespace, .. } = names;
+    let Names {
+        target,
+        primary,
+        namespace,
+        ..
+    } = names;
     format!("Copying {target}.{namespace} template spec to {primary}.{namespace}")
 }
 
@@ -64,46 +87,68 @@ pub(super) fn all_to_primary() -> String {
 }
 
 pub(super) fn primary_weight(names: &Names, weight: u8) -> String {
-    format!("Advance {}.{} primary weight {weight}", names.canary, names.namespace)
+    format!(
+        "Advance {}.{} primary weight {weight}",
+        names.canary, names.namespace
+    )
 }
 
 pub(super) fn promoted(names: &Names) -> String {
-    format!("Promotion completed! Scaling down {}.{}", names.target, names.namespace)
+    format!(
+        "Promotion completed! Scaling down {}.{}",
+        names.target, names.namespace
+    )
 }
 
 pub(super) fn skipped(names: &Names) -> String {
-    let Names { target, namespace, .. } = names;
+    let Names {
+        target, namespace, ..
+    } = names;
     format!("Promotion completed! Canary analysis was skipped for {target}.{namespace}")
 }
 
 /// Ours: Flagger analyses a target that was set back, and promotes it once more.
 pub(super) fn reverting(names: &Names) -> String {
-    let Names { target, namespace, .. } = names;
+    let Names {
+        target, namespace, ..
+    } = names;
     format!("{target}.{namespace} was set back to the promoted revision! Ending analysis")
 }
 
 /// Ours, see `reverting`.
 pub(super) fn reverted(names: &Names) -> String {
-    format!("Analysis ended! Scaling down {}.{}", names.target, names.namespace)
+    format!(
+        "Analysis ended! Scaling down {}.{}",
+        names.target, names.namespace
+    )
 }
 
 pub(super) fn threshold_reached(names: &Names, failed: i64) -> String {
-    let Names { canary, namespace, .. } = names;
+    let Names {
+        canary, namespace, ..
+    } = names;
     format!("Rolling back {canary}.{namespace} failed checks threshold reached {failed}")
 }
 
 pub(super) fn failed(names: &Names) -> String {
-    format!("Canary failed! Scaling down {}.{}", names.canary, names.namespace)
+    format!(
+        "Canary failed! Scaling down {}.{}",
+        names.canary, names.namespace
+    )
 }
 
 pub(super) fn promotion_failed(names: &Names, why: &str) -> String {
-    let Names { target, namespace, .. } = names;
+    let Names {
+        target, namespace, ..
+    } = names;
     format!("Promotion of {target}.{namespace} failed, primary not ready: {why}")
 }
 
 /// Ours: the end of a failed promotion that Flagger has no end for.
 pub(super) fn healed(names: &Names) -> String {
-    let Names { primary, namespace, .. } = names;
+    let Names {
+        primary, namespace, ..
+    } = names;
     format!("{primary}.{namespace} has its previous template back! Routing all traffic to primary")
 }
 

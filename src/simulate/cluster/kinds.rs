@@ -15,6 +15,10 @@ pub(super) const CRD_KIND: &str = "CustomResourceDefinition";
 
 /// One kind in all its versions.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "that is what Kubernetes calls its name"
+)]
 pub(super) struct Kind {
     pub(super) group: String,
     pub(super) kind: String,
@@ -150,7 +154,8 @@ impl Kinds {
     /// Whether a client that asks for this version gets an answer.
     pub(super) fn serves(&self, api_version: &str, kind: &str) -> bool {
         let (group, version) = object::group_and_version(api_version);
-        self.find(group, kind).is_some_and(|kind| kind.version(version).is_some())
+        self.find(group, kind)
+            .is_some_and(|kind| kind.version(version).is_some())
     }
 
     /// The place of an object by its own `apiVersion` and `kind`.

@@ -62,8 +62,8 @@ type Pods = Arc<BTreeMap<String, Arc<[Pod]>>>;
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::simulate) struct Pod {
     pub(in crate::simulate) started: Timestamp,
-    /// Of the template that it was made from.
-    pub(in crate::simulate) hash: Arc<str>,
+    /// What it was made from; its set may have another one since.
+    pub(in crate::simulate) template: Arc<Value>,
 }
 
 impl Default for Cluster {
@@ -180,6 +180,14 @@ impl Cluster {
         self.objects.of(group, kind)
     }
 
+    /// The objects of one namespace whose names begin like that of the key.
+    pub(in crate::simulate) fn objects_beginning(
+        &self,
+        first: &Key,
+    ) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.beginning(first)
+    }
+
     /// Every committed write, oldest first. A write that changed nothing is not in it.
     pub fn history(&self) -> impl Iterator<Item = &Write> {
         self.history.since(0)
@@ -257,7 +265,11 @@ impl Cluster {
         now: Timestamp,
     ) -> Result<Arc<Value>, Refusal> {
         let (kind, mut place) = self.kinds.of(key)?;
-        place.part = if place.version().scale.is_some() { Part::Scale } else { Part::Main };
+        place.part = if place.version().scale.is_some() {
+            Part::Scale
+        } else {
+            Part::Main
+        };
         let stored = self.get(key).ok_or_else(|| kind.not_found(&key.name))?;
         let mut scale = read::scale(&place, &stored)?;
         scale["spec"]["replicas"] = json!(replicas);
@@ -274,7 +286,10 @@ impl Cluster {
     }
 
     pub(in crate::simulate) fn pods(&self, set: &Value) -> Arc<[Pod]> {
-        self.pods.get(object::text(set, "/metadata/uid")).cloned().unwrap_or_default()
+        self.pods
+            .get(object::text(set, "/metadata/uid"))
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(in crate::simulate) fn set_pods(&mut self, set: &Value, pods: Vec<Pod>) {

@@ -137,3 +137,17 @@ pub(in crate::simulate) fn seconds(time: Timestamp) -> String {
     let whole = Timestamp::from_second(time.as_second()).unwrap_or(time);
     whole.to_string()
 }
+
+/// A number in the letters that Kubernetes uses for names it makes up: no vowels, so that they spell nothing.
+pub(in crate::simulate) fn letters(mut number: u64, count: usize) -> String {
+    const LETTERS: [char; 27] = [
+        'b', 'c', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'q', 'r', 's', 't', 'v', 'w',
+        'x', 'z', '2', '4', '5', '6', '7', '8', '9',
+    ];
+    let letters = std::iter::repeat_with(|| {
+        let digit = usize::try_from(number % 27).unwrap_or(0);
+        number /= 27;
+        LETTERS[digit]
+    });
+    letters.take(count).collect()
+}

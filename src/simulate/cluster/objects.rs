@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::object::Key;
 
+/// Group and kind.
+type KindName = (Arc<str>, Arc<str>);
 type OfKind = BTreeMap<Key, Arc<Value>>;
 
 /// Two levels, so that the first write after a fork copies the pointers of one kind, not those of the cluster.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Objects(Arc<BTreeMap<(Arc<str>, Arc<str>), Arc<OfKind>>>);
+pub(super) struct Objects(Arc<BTreeMap<KindName, Arc<OfKind>>>);
 
 impl Objects {
     pub(super) fn get(&self, key: &Key) -> Option<&Arc<Value>> {
@@ -58,6 +60,23 @@ impl Objects {
                 of_kind.range((Bound::Included(first.clone()), Bound::Unbounded))
             })
             .take_while(move |(key, _)| *key.namespace == *namespace)
+    }
+
+    /// The objects of one namespace whose names begin like this.
+    pub(super) fn beginning<'a>(
+        &'a self,
+        first: &Key,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> + use<'a> {
+        let (namespace, prefix) = (first.namespace.clone(), first.name.clone());
+        self.of_kind(&first.group, &first.kind)
+            .into_iter()
+            .flat_map({
+                let first = first.clone();
+                move |of_kind| of_kind.range(first.clone()..)
+            })
+            .take_while(move |(key, _)| {
+                key.namespace == namespace && key.name.starts_with(&*prefix)
+            })
     }
 
     fn of_kind(&self, group: &str, kind: &str) -> Option<&Arc<OfKind>> {

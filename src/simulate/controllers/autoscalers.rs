@@ -17,14 +17,23 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     let reference = &autoscaler["spec"]["scaleTargetRef"];
     let (group, _) = group_and_version(text(reference, "/apiVersion"));
     let target = key.beside(group, text(reference, "/kind"), text(reference, "/name"));
-    let Some(current) = cluster.get(&target).and_then(|target| number(&target, "/spec/replicas"))
+    let Some(current) = cluster
+        .get(&target)
+        .and_then(|target| number(&target, "/spec/replicas"))
     else {
         return;
     };
     let min = number(&autoscaler, "/spec/minReplicas").unwrap_or(1);
-    let max = number(&autoscaler, "/spec/maxReplicas").unwrap_or(1).max(min);
+    let max = number(&autoscaler, "/spec/maxReplicas")
+        .unwrap_or(1)
+        .max(min);
     let active = current != 0;
-    let wanted = behaviour.desired.get(&target).copied().unwrap_or(current).clamp(min, max);
+    let wanted = behaviour
+        .desired
+        .get(&target)
+        .copied()
+        .unwrap_or(current)
+        .clamp(min, max);
     let desired = if active { wanted } else { 0 };
     let mut status = autoscaler["status"].clone();
     if desired != current && cluster.scale(&target, desired, MANAGER, now).is_ok() {
@@ -32,7 +41,11 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     }
     status["currentReplicas"] = json!(current);
     status["desiredReplicas"] = json!(desired);
-    let reason = if active { "ValidMetricFound" } else { "ScalingDisabled" };
+    let reason = if active {
+        "ValidMetricFound"
+    } else {
+        "ScalingDisabled"
+    };
     let condition = &status["conditions"][0];
     if condition["reason"] != reason {
         status["conditions"] = json!([{

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::cluster::object::{child, map, number, text};
 use super::super::cluster::{Cluster, Key, Pod};
 use super::Behaviour;
 use super::owned::{owned, owner_reference, share, template_hash};
+use super::replica_sets::readiness;
 
 const MANAGER: &str = "daemonset-controller";
 const HASH: &str = "controller-revision-hash";
@@ -20,26 +21,37 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     if set["metadata"].get("deletionTimestamp").is_some() {
         return;
     }
-    let hash = record(cluster, &set, now);
-    let wanted = if runs_on_nodes(&set) { behaviour.nodes } else { 0 };
-    let mut pods = cluster.pods(&set).to_vec();
-    let before = pods.clone();
-    let is_available = |pod: &Pod| !is_waiting(&set, pod, &hash, now, behaviour);
+    record(cluster, &set, now);
+    let wanted = if runs_on_nodes(&set) {
+        behaviour.nodes
+    } else {
+        0
+    };
+    let new = Pod {
+        started: now,
+        template: Arc::new(set["spec"]["template"].clone()),
+    };
+    let before = cluster.pods(&set);
+    let mut pods = before.to_vec();
+    let is_available = |pod: &Pod| readiness(&set, std::slice::from_ref(pod), now, behaviour).1 > 0;
     pods.truncate(wanted);
     if set["spec"]["updateStrategy"]["type"] != "OnDelete" {
-        replace_old(&set, &mut pods, &hash, now, is_available);
+        replace_old(&set, &mut pods, &new, is_available);
     }
-    pods.resize(wanted, Pod { started: now, hash: Arc::from(hash.as_str()) });
-    if pods != before {
+    pods.resize(wanted, new.clone());
+    if pods != *before {
         cluster.set_pods(&set, pods.clone());
     }
-    let updated = pods.iter().filter(|pod| *pod.hash == *hash).count();
-    let available = pods.iter().filter(|pod| is_available(pod)).count();
+    let updated = pods
+        .iter()
+        .filter(|pod| pod.template == new.template)
+        .count();
+    let (ready, available) = readiness(&set, &pods, now, behaviour);
     let mut status = json!({
         "currentNumberScheduled": pods.len(),
         "desiredNumberScheduled": wanted,
         "numberMisscheduled": 0,
-        "numberReady": available,
+        "numberReady": ready,
         "observedGeneration": set["metadata"]["generation"],
     });
     for (field, count) in [
@@ -60,57 +72,50 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
 
 /// Starts new pods in the place of old ones: of those that are not available at once, of the others as many as may be
 /// missing.
-fn replace_old(
-    set: &Value,
-    pods: &mut [Pod],
-    hash: &str,
-    now: Timestamp,
-    is_available: impl Fn(&Pod) -> bool,
-) {
+fn replace_old(set: &Value, pods: &mut [Pod], new: &Pod, is_available: impl Fn(&Pod) -> bool) {
     let strategy = &set["spec"]["updateStrategy"]["rollingUpdate"];
     let total = i64::try_from(pods.len()).unwrap_or(0);
     let may_miss = share(&strategy["maxUnavailable"], total, true).max(1);
     let missing = pods.iter().filter(|pod| !is_available(pod)).count();
-    let mut left = usize::try_from(may_miss).unwrap_or(1).saturating_sub(missing);
-    for pod in pods.iter_mut().filter(|pod| *pod.hash != *hash) {
+    let mut left = usize::try_from(may_miss)
+        .unwrap_or(1)
+        .saturating_sub(missing);
+    for pod in pods.iter_mut().filter(|pod| pod.template != new.template) {
         if is_available(pod) {
             if left == 0 {
                 continue;
             }
             left -= 1;
         }
-        *pod = Pod { started: now, hash: hash.into() };
+        *pod = new.clone();
     }
-}
-
-fn is_waiting(set: &Value, pod: &Pod, hash: &str, now: Timestamp, behaviour: &Behaviour) -> bool {
-    let name = text(set, "/metadata/name");
-    let stuck = *pod.hash == *hash && behaviour.is_stuck(name, &set["spec"]["template"]);
-    let settled = SignedDuration::from_secs(number(set, "/spec/minReadySeconds").unwrap_or(0));
-    stuck || pod.started + behaviour.ready_after + settled > now
 }
 
 /// No node has labels of its own: a set that asks for some runs nowhere.
 fn runs_on_nodes(set: &Value) -> bool {
     let selector = set["spec"]["template"]["spec"]["nodeSelector"].as_object();
-    selector.into_iter().flatten().all(|(label, _)| label == "kubernetes.io/os")
+    selector
+        .into_iter()
+        .flatten()
+        .all(|(label, _)| label == "kubernetes.io/os")
 }
 
-/// Keeps the template of the set as a revision, the newest number on the one in use, and answers its hash.
-fn record(cluster: &mut Cluster, set: &Value, now: Timestamp) -> String {
-    let mut template = set["spec"]["template"].clone();
-    map(&mut template).insert("$patch".into(), "replace".into());
-    let data = json!({"spec": {"template": template}});
+/// Keeps the template of the set as a revision, the newest number on the one in use.
+fn record(cluster: &mut Cluster, set: &Value, now: Timestamp) {
+    let data = data(&set["spec"]["template"]);
     let revisions = owned(cluster, set, "ControllerRevision");
-    let newest =
-        revisions.iter().filter_map(|(_, kept)| number(kept, "/revision")).max().unwrap_or(0);
+    let newest = revisions
+        .iter()
+        .filter_map(|(_, kept)| number(kept, "/revision"))
+        .max()
+        .unwrap_or(0);
     if let Some((_, kept)) = revisions.iter().find(|(_, kept)| kept["data"] == data) {
         if number(kept, "/revision") != Some(newest) {
             let mut kept = kept.as_ref().clone();
             kept["revision"] = json!(newest + 1);
             drop(cluster.replace(kept, MANAGER, now));
         }
-        return kept["metadata"]["labels"][HASH].as_str().unwrap_or_default().to_owned();
+        return;
     }
     let hash = template_hash(&data, 0);
     let mut revision = json!({
@@ -126,25 +131,36 @@ fn record(cluster: &mut Cluster, set: &Value, now: Timestamp) -> String {
         "data": data,
         "revision": newest + 1,
     });
-    let labels = child(&mut revision, "metadata").entry("labels").or_insert_with(|| json!({}));
-    map(labels).insert(HASH.into(), hash.clone().into());
+    let labels = child(&mut revision, "metadata")
+        .entry("labels")
+        .or_insert_with(|| json!({}));
+    map(labels).insert(HASH.into(), hash.into());
     drop(cluster.create(revision, MANAGER, now));
     clean_up(cluster, set, now);
-    hash
+}
+
+/// A template as a revision keeps it: to be put in the place of another, not merged into it.
+fn data(template: &Value) -> Value {
+    let mut template = template.clone();
+    map(&mut template).insert("$patch".into(), "replace".into());
+    json!({"spec": {"template": template}})
 }
 
 /// Removes the oldest revisions beyond `revisionHistoryLimit`, of those that no pod is made from any more.
 fn clean_up(cluster: &mut Cluster, set: &Value, now: Timestamp) {
     let limit = number(set, "/spec/revisionHistoryLimit").unwrap_or(10);
     let pods = cluster.pods(set);
+    let used: Vec<_> = pods.iter().map(|pod| data(&pod.template)).collect();
     let mut idle = owned(cluster, set, "ControllerRevision");
-    let newest = idle.iter().filter_map(|(_, kept)| number(kept, "/revision")).max();
-    idle.retain(|(_, kept)| {
-        let hash = kept["metadata"]["labels"][HASH].as_str().unwrap_or_default();
-        number(kept, "/revision") != newest && pods.iter().all(|pod| *pod.hash != *hash)
-    });
+    let newest = idle
+        .iter()
+        .filter_map(|(_, kept)| number(kept, "/revision"))
+        .max();
+    idle.retain(|(_, kept)| number(kept, "/revision") != newest && !used.contains(&kept["data"]));
     idle.sort_by_key(|(_, kept)| number(kept, "/revision"));
-    let surplus = idle.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
+    let surplus = idle
+        .len()
+        .saturating_sub(usize::try_from(limit).unwrap_or(0));
     for (key, _) in &idle[..surplus] {
         drop(cluster.delete(key, MANAGER, now));
     }

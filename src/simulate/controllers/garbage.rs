@@ -16,10 +16,14 @@ const ORPHAN: &str = "orphan";
 
 pub(super) fn collect(cluster: &mut Cluster, now: Timestamp) {
     end_namespaces(cluster, now);
-    let objects: Vec<_> =
-        cluster.objects().map(|(key, object)| (key.clone(), object.clone())).collect();
-    let by_uid: BTreeMap<&str, &Key> =
-        objects.iter().map(|(key, object)| (text(object, "/metadata/uid"), key)).collect();
+    let objects: Vec<_> = cluster
+        .objects()
+        .map(|(key, object)| (key.clone(), object.clone()))
+        .collect();
+    let by_uid: BTreeMap<&str, &Key> = objects
+        .iter()
+        .map(|(key, object)| (text(object, "/metadata/uid"), key))
+        .collect();
     for (key, object) in &objects {
         attend(cluster, key, object, &by_uid, now);
         finalize(cluster, key, object, &objects, now);
@@ -68,11 +72,19 @@ fn finalize(
         return;
     }
     let finalizers = list(object, "/metadata/finalizers");
+    if !finalizers
+        .iter()
+        .any(|finalizer| finalizer == ORPHAN || finalizer == FOREGROUND)
+    {
+        return;
+    }
     let uid = &object["metadata"]["uid"];
     let dependents: Vec<_> = objects
         .iter()
         .filter(|(_, other)| {
-            list(other, "/metadata/ownerReferences").iter().any(|owner| owner["uid"] == *uid)
+            list(other, "/metadata/ownerReferences")
+                .iter()
+                .any(|owner| owner["uid"] == *uid)
         })
         .collect();
     if finalizers.iter().any(|finalizer| finalizer == ORPHAN) {
@@ -84,7 +96,7 @@ fn finalize(
             }));
         }
         take_off(cluster, key, ORPHAN, now);
-    } else if finalizers.iter().any(|finalizer| finalizer == FOREGROUND) {
+    } else {
         for (dependent, object) in &dependents {
             if object["metadata"].get("deletionTimestamp").is_none() {
                 drop(cluster.delete(dependent, COLLECTOR, now));

@@ -105,22 +105,22 @@ pub fn step(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) -> boo
     for key in keys(cluster, "autoscaling", "HorizontalPodAutoscaler") {
         autoscalers::sync(cluster, &key, now, behaviour);
     }
-    for key in keys(cluster, "", "Service") {
-        endpoints::sync(cluster, &key, now, behaviour);
-    }
+    endpoints::sync(cluster, now, behaviour);
     garbage::collect(cluster, now);
     cluster.revision() != before
 }
 
 /// The earliest time, from now on, at which the controllers would change something if nobody else did before.
 pub fn next_change(cluster: &Cluster, now: Timestamp, behaviour: &Behaviour) -> Option<Timestamp> {
-    if step(&mut cluster.clone(), now, behaviour) {
-        return Some(now);
+    let mut trial = cluster.clone();
+    let mut at = now;
+    while !step(&mut trial, at, behaviour) {
+        at = scheduled(&trial, at, behaviour)?;
     }
-    scheduled(cluster, now, behaviour)
+    Some(at)
 }
 
-/// The earliest later time for which something is scheduled.
+/// The earliest later time at which something may be due.
 fn scheduled(cluster: &Cluster, now: Timestamp, behaviour: &Behaviour) -> Option<Timestamp> {
     let deployments = cluster.objects_of("apps", "Deployment");
     let deadlines = deployments.filter_map(|(_, deployment)| deployments::deadline(deployment));
@@ -133,5 +133,8 @@ fn scheduled(cluster: &Cluster, now: Timestamp, behaviour: &Behaviour) -> Option
 }
 
 fn keys(cluster: &Cluster, group: &str, kind: &str) -> Vec<Key> {
-    cluster.objects_of(group, kind).map(|(key, _)| key.clone()).collect()
+    cluster
+        .objects_of(group, kind)
+        .map(|(key, _)| key.clone())
+        .collect()
 }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::cluster::object::{list, text};
+use super::super::cluster::object::{letters, list, text};
 use super::super::cluster::{Cluster, Key};
 
-/// The objects of a kind whose controller is `owner`, oldest first.
+/// The objects of a kind whose controller is `owner`, oldest first. They are found by their names, which controllers
+/// begin with that of the owner: a look at all sets of a large cluster for each Deployment would take too long.
 pub(super) fn owned(cluster: &Cluster, owner: &Value, kind: &str) -> Vec<(Key, Arc<Value>)> {
     let uid = text(owner, "/metadata/uid");
-    let namespace = text(owner, "/metadata/namespace");
+    let prefix = format!("{}-", text(owner, "/metadata/name"));
+    let first = Key::new("apps", kind, text(owner, "/metadata/namespace"), &prefix);
     let mut objects: Vec<_> = cluster
-        .objects_of("apps", kind)
-        .filter(|(key, object)| &*key.namespace == namespace && controller(object) == uid)
+        .objects_beginning(&first)
+        .filter(|(_, object)| controller(object) == uid)
         .map(|(key, object)| (key.clone(), object.clone()))
         .collect();
     objects.sort_by(|(_, one), (_, other)| {
@@ -34,7 +36,10 @@ pub(super) fn workload(object: &Value) -> &str {
     list(object, "/metadata/ownerReferences")
         .iter()
         .find(|owner| owner["controller"] == true)
-        .map_or_else(|| text(object, "/metadata/name"), |owner| text(owner, "/name"))
+        .map_or_else(
+            || text(object, "/metadata/name"),
+            |owner| text(owner, "/name"),
+        )
 }
 
 pub(super) fn owner_reference(owner: &Value) -> Value {
@@ -51,13 +56,11 @@ pub(super) fn owner_reference(owner: &Value) -> Value {
 /// A short name for a template, in the letters that Kubernetes uses. Not the number that a real controller computes:
 /// that one is nobody's to rely on.
 pub(super) fn template_hash(template: &Value, collisions: i64) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in format!("{template}{collisions}").bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
-    let base = LETTERS.len() as u64;
-    (0..10u32).map(|place| char::from(LETTERS[(hash / base.pow(place) % base) as usize])).collect()
+    letters(hash, 10)
 }
 
 /// A number of pods, or a percentage of `total`.
@@ -66,5 +69,9 @@ pub(super) fn share(value: &Value, total: i64, round_up: bool) -> i64 {
         return value.as_i64().unwrap_or(0);
     };
     let parts = percent.parse::<i64>().unwrap_or(0) * total;
-    if round_up { (parts + 99) / 100 } else { parts / 100 }
+    if round_up {
+        (parts + 99) / 100
+    } else {
+        parts / 100
+    }
 }

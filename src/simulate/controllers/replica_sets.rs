@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::super::cluster::object::{number, text};
+use super::super::cluster::object::number;
 use super::super::cluster::{Cluster, Key, Pod};
 use super::Behaviour;
 use super::owned::workload;
@@ -17,21 +17,30 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     let Some(set) = cluster.get(key) else {
         return;
     };
+    // The status tells of the pods that were there before this look: what it starts and stops, the next one sees.
+    let pods = cluster.pods(&set);
     if set["metadata"].get("deletionTimestamp").is_none() {
         let wanted = number(&set, "/spec/replicas").unwrap_or(1).max(0);
-        let mut pods = cluster.pods(&set).to_vec();
+        let mut pods = pods.to_vec();
         let count = usize::try_from(wanted).unwrap_or(0);
         if pods.len() != count {
             // The youngest go first: they are the ones that are not ready.
             pods.truncate(count);
-            pods.resize(count, Pod { started: now, hash: Arc::from("") });
+            let template = Arc::new(set["spec"]["template"].clone());
+            pods.resize(
+                count,
+                Pod {
+                    started: now,
+                    template,
+                },
+            );
             cluster.set_pods(&set, pods);
         }
     }
-    let pods = cluster.pods(&set);
     let (ready, available) = readiness(&set, &pods, now, behaviour);
     let mut status = json!({
         "replicas": pods.len(),
+        "terminatingReplicas": 0,
         "observedGeneration": set["metadata"]["generation"],
     });
     for (field, count) in [
@@ -58,13 +67,13 @@ pub(super) fn readiness(
     now: Timestamp,
     behaviour: &Behaviour,
 ) -> (usize, usize) {
-    if behaviour.is_stuck(workload(set), &set["spec"]["template"]) {
-        return (0, 0);
-    }
-    let since = |pod: &&Pod, wait| pod.started + wait <= now;
-    let ready = pods.iter().filter(|pod| since(pod, behaviour.ready_after)).count();
-    let settled = behaviour.ready_after + min_ready(set);
-    let available = pods.iter().filter(|pod| since(pod, settled)).count();
+    let wait = min_ready(set);
+    let since = |pod: &Pod, wait| ready_at(set, pod, behaviour).is_some_and(|at| at + wait <= now);
+    let ready = pods
+        .iter()
+        .filter(|pod| since(pod, SignedDuration::ZERO))
+        .count();
+    let available = pods.iter().filter(|pod| since(pod, wait)).count();
     (ready, available)
 }
 
@@ -74,40 +83,17 @@ pub(super) fn readiness_times(
     set: &Value,
     behaviour: &Behaviour,
 ) -> Vec<Timestamp> {
-    if behaviour.is_stuck(workload(set), &set["spec"]["template"]) {
-        return Vec::new();
-    }
-    let waits = [behaviour.ready_after, behaviour.ready_after + min_ready(set)];
+    let wait = min_ready(set);
     let pods = cluster.pods(set);
-    pods.iter().flat_map(|pod| waits.map(|wait| pod.started + wait)).collect()
+    let ready = pods.iter().filter_map(|pod| ready_at(set, pod, behaviour));
+    ready.flat_map(|at| [at, at + wait]).collect()
+}
+
+fn ready_at(set: &Value, pod: &Pod, behaviour: &Behaviour) -> Option<Timestamp> {
+    let stuck = behaviour.is_stuck(workload(set), &pod.template);
+    (!stuck).then(|| pod.started + behaviour.ready_after)
 }
 
 fn min_ready(set: &Value) -> SignedDuration {
     SignedDuration::from_secs(number(set, "/spec/minReadySeconds").unwrap_or(0))
-}
-
-/// The pods that a Service with this selector sends to: the name and address of each, and whether it is ready.
-pub(super) fn selected(
-    cluster: &Cluster,
-    namespace: &str,
-    selector: &serde_json::Map<String, Value>,
-    now: Timestamp,
-    behaviour: &Behaviour,
-) -> Vec<(String, usize, bool)> {
-    let replica_sets = cluster.objects_of("apps", "ReplicaSet");
-    let daemon_sets = cluster.objects_of("apps", "DaemonSet");
-    let mut found = Vec::new();
-    for (key, set) in replica_sets.chain(daemon_sets) {
-        let labels = &set["spec"]["template"]["metadata"]["labels"];
-        let fits = selector.iter().all(|(label, value)| labels[label] == *value);
-        if &*key.namespace != namespace || !fits {
-            continue;
-        }
-        let pods = cluster.pods(set);
-        for (index, pod) in pods.iter().enumerate() {
-            let (ready, _) = readiness(set, std::slice::from_ref(pod), now, behaviour);
-            found.push((text(set, "/metadata/name").to_owned(), index, ready > 0));
-        }
-    }
-    found
 }

@@ -129,6 +129,7 @@ fn program(name: &str) -> Result<Option<PathBuf>, String> {
         "go" => ("the control plane", "no Go toolchain"),
         other => (other, "no such program"),
     };
+    #[expect(clippy::disallowed_methods, reason = "how the test tier is chosen")]
     let tier = env::var("DAVY_TEST_CLUSTER").unwrap_or_default();
     let found = match tier.as_str() {
         "off" => return skip(&format!("{what}: DAVY_TEST_CLUSTER=off")),

@@ -15,10 +15,10 @@ pub(in super::super) fn violations(
     let mut found = Vec::new();
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => workload(stored, object, &mut found),
-        ("apps", "ControllerRevision") => {
-            if stored.is_some_and(|stored| stored["data"] != object["data"]) {
-                found.push(immutable("data", &object["data"]));
-            }
+        ("apps", "ControllerRevision")
+            if stored.is_some_and(|stored| stored["data"] != object["data"]) =>
+        {
+            found.push(immutable("data", &object["data"]));
         }
         ("", "Service") => service(stored, object, &mut found),
         ("", "ConfigMap" | "Secret") => {
@@ -139,7 +139,7 @@ fn autoscaler(object: &Value, found: &mut Vec<Cause>) {
         number(object, "/spec/maxReplicas"),
     );
     match (min, max) {
-        (_, None) | (_, Some(..=0)) => found.push(Cause::invalid(
+        (_, None | Some(..=0)) => found.push(Cause::invalid(
             "spec.maxReplicas",
             &max.unwrap_or(0),
             "must be greater than 0",

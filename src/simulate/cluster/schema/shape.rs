@@ -11,7 +11,9 @@ impl Schema {
             Value::Object(fields) => self.fill_object(fields),
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
-                    items.iter_mut().for_each(|item| schema.fill(item));
+                    for item in items {
+                        schema.fill(item);
+                    }
                 }
             }
             _ => {}

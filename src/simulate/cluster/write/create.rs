@@ -53,7 +53,11 @@ fn begin(cluster: &Cluster, place: &Place, object: &mut Value, ask: &Ask) {
     let number = cluster.revision + 1;
     let metadata = child(object, "metadata");
     if let (None, Some(prefix)) = (metadata.get("name"), metadata.get("generateName")) {
-        let name = format!("{}{}", prefix.as_str().unwrap_or_default(), suffix(number));
+        let name = format!(
+            "{}{}",
+            prefix.as_str().unwrap_or_default(),
+            object::letters(number, 5)
+        );
         metadata.insert("name".into(), name.into());
     }
     for field in [
@@ -101,14 +105,4 @@ fn in_living_namespace(cluster: &Cluster, place: &Place, name: &str) -> Result<(
         }
         Some(_) => Ok(()),
     }
-}
-
-/// Five letters as `generateName` adds them, counted instead of drawn.
-fn suffix(number: u64) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let base = LETTERS.len() as u64;
-    (0..5u32)
-        .rev()
-        .map(|place| char::from(LETTERS[(number / base.pow(place) % base) as usize]))
-        .collect()
 }

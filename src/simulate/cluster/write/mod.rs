@@ -165,7 +165,7 @@ pub(super) fn apply(
             update::put(cluster, &place, object, ask)?
         }
     };
-    place.name = text(&written.object, "/metadata/name").to_owned();
+    text(&written.object, "/metadata/name").clone_into(&mut place.name);
     // An update that takes the last finalizer off an object that is being deleted leaves nothing to go on with.
     let is_there = cluster.objects.get(&place.key()).is_some();
     let Some(status) = status.filter(|_| is_there && place.version().has_status) else {

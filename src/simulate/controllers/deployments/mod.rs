@@ -33,7 +33,11 @@ impl Rollout {
         let sets = owned(cluster, &deployment, "ReplicaSet");
         let template = &deployment["spec"]["template"];
         let is_new = |set: &Value| revisions::same_template(&set["spec"]["template"], template);
-        let new = sets.iter().map(|(_, set)| set).find(|set| is_new(set)).cloned();
+        let new = sets
+            .iter()
+            .map(|(_, set)| set)
+            .find(|set| is_new(set))
+            .cloned();
         let uid = |set: &Value| text(set, "/metadata/uid").to_owned();
         let new_uid = new.as_deref().map(uid);
         let old = sets
@@ -41,7 +45,11 @@ impl Rollout {
             .map(|(_, set)| set)
             .filter(|set| Some(uid(set)) != new_uid)
             .collect();
-        Some(Self { deployment, new, old })
+        Some(Self {
+            deployment,
+            new,
+            old,
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Value>> {
@@ -60,7 +68,11 @@ impl Rollout {
         if self.is_recreate() {
             return 0;
         }
-        share(&self.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"], self.replicas(), true)
+        share(
+            &self.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"],
+            self.replicas(),
+            true,
+        )
     }
 
     fn max_unavailable(&self) -> i64 {
@@ -70,7 +82,11 @@ impl Rollout {
         let rolling = &self.deployment["spec"]["strategy"]["rollingUpdate"];
         let share = share(&rolling["maxUnavailable"], self.replicas(), false);
         // With neither surge nor unavailability nothing could ever move.
-        let share = if share == 0 && self.max_surge() == 0 { 1 } else { share };
+        let share = if share == 0 && self.max_surge() == 0 {
+            1
+        } else {
+            share
+        };
         share.min(self.replicas())
     }
 }
@@ -93,10 +109,14 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp) {
     let Some(rollout) = Rollout::read(cluster, key) else {
         return;
     };
-    if rollout.deployment["metadata"].get("deletionTimestamp").is_some() {
+    if rollout.deployment["metadata"]
+        .get("deletionTimestamp")
+        .is_some()
+    {
         return status::write(cluster, key, now, false);
     }
     let paused = rollout.deployment["spec"]["paused"] == true;
+    status::note_pause(cluster, &rollout.deployment, paused, now);
     if paused || scaling::was_scaled(&rollout) {
         revisions::sync(cluster, key, now, false);
         scaling::scale(cluster, key, now);
@@ -158,9 +178,15 @@ fn roll(cluster: &mut Cluster, key: &Key, now: Timestamp) {
 
 /// When this rollout has made no progress for too long, if it goes on like that.
 pub(super) fn deadline(deployment: &Value) -> Option<Timestamp> {
+    if deployment["spec"]["paused"] == true {
+        return None;
+    }
     let condition = status::condition(&deployment["status"], "Progressing")?;
     let reason = text(condition, "/reason");
-    if matches!(reason, "NewReplicaSetAvailable" | "ProgressDeadlineExceeded") {
+    if matches!(
+        reason,
+        "NewReplicaSetAvailable" | "ProgressDeadlineExceeded"
+    ) {
         return None;
     }
     let since: Timestamp = text(condition, "/lastUpdateTime").parse().ok()?;

@@ -44,7 +44,12 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, may_create:
     let Some(rollout) = Rollout::read(cluster, key) else {
         return;
     };
-    let revision = 1 + rollout.old.iter().map(|set| revision_of(set)).max().unwrap_or(0);
+    let revision = 1 + rollout
+        .old
+        .iter()
+        .map(|set| revision_of(set))
+        .max()
+        .unwrap_or(0);
     match &rollout.new {
         Some(new) => keep_new(cluster, &rollout, new, revision, now),
         None if may_create => create(cluster, &rollout, revision, now),
@@ -63,14 +68,14 @@ fn keep_new(
     let mut set = new.as_ref().clone();
     annotate(deployment, &mut set, revision);
     put_min_ready(deployment, &mut set);
-    if set != **new {
-        drop(cluster.replace(set, MANAGER, now));
+    if set != **new && cluster.replace(set.clone(), MANAGER, now).is_err() {
         return;
     }
     let name = text(new, "/metadata/name");
     let mut deployment = deployment.as_ref().clone();
     set_revision(&mut deployment, &set);
-    if status::condition(&deployment["status"], "Progressing").is_none() && has_deadline(&deployment)
+    if status::condition(&deployment["status"], "Progressing").is_none()
+        && has_deadline(&deployment)
     {
         let message = format!("Found new replica set \"{name}\"");
         status::progress(&mut deployment, "True", "FoundNewReplicaSet", &message, now);
@@ -86,7 +91,9 @@ fn create(cluster: &mut Cluster, rollout: &Rollout, revision: i64, now: Timestam
     let hash = template_hash(&owner["spec"]["template"], collisions);
     let name = format!("{}-{hash}", text(owner, "/metadata/name"));
     let mut template = owner["spec"]["template"].clone();
-    let labels = child(&mut template, "metadata").entry("labels").or_insert_with(|| json!({}));
+    let labels = child(&mut template, "metadata")
+        .entry("labels")
+        .or_insert_with(|| json!({}));
     map(labels).insert(HASH.into(), hash.clone().into());
     let labels = labels.clone();
     let mut selector = owner["spec"]["selector"].clone();
@@ -115,12 +122,19 @@ fn create(cluster: &mut Cluster, rollout: &Rollout, revision: i64, now: Timestam
             set_revision(&mut deployment, &set);
             if has_deadline(&deployment) {
                 let message = format!("Created new replica set \"{name}\"");
-                status::progress(&mut deployment, "True", "NewReplicaSetCreated", &message, now);
+                status::progress(
+                    &mut deployment,
+                    "True",
+                    "NewReplicaSetCreated",
+                    &message,
+                    now,
+                );
             }
         }
         // A set of an older Deployment of this name has not been collected yet: another name next time.
         Err(refusal) if refusal.reason == "AlreadyExists" => {
-            child(&mut deployment, "status").insert("collisionCount".into(), (collisions + 1).into());
+            child(&mut deployment, "status")
+                .insert("collisionCount".into(), (collisions + 1).into());
         }
         Err(_) => return,
     }
@@ -129,13 +143,21 @@ fn create(cluster: &mut Cluster, rollout: &Rollout, revision: i64, now: Timestam
 
 /// Copies the annotations of the Deployment and puts the revision, if it is higher than the one that is there.
 fn annotate(deployment: &Value, set: &mut Value, revision: i64) {
-    let before = set["metadata"]["annotations"][REVISION].as_str().map(str::to_owned);
+    let before = set["metadata"]["annotations"][REVISION]
+        .as_str()
+        .map(str::to_owned);
     let annotations = annotations(set);
-    let copied = deployment["metadata"]["annotations"].as_object().into_iter().flatten();
+    let copied = deployment["metadata"]["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten();
     for (name, value) in copied.filter(|(name, _)| !OWN.contains(&name.as_str())) {
         annotations.insert(name.clone(), value.clone());
     }
-    let number = before.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let number = before
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     if number < revision {
         annotations.insert(REVISION.into(), revision.to_string().into());
         if let Some(before) = before {
@@ -149,7 +171,9 @@ fn annotate(deployment: &Value, set: &mut Value, revision: i64) {
 }
 
 pub(super) fn annotations(object: &mut Value) -> &mut Map<String, Value> {
-    map(child(object, "metadata").entry("annotations").or_insert_with(|| json!({})))
+    map(child(object, "metadata")
+        .entry("annotations")
+        .or_insert_with(|| json!({})))
 }
 
 fn put_min_ready(deployment: &Value, set: &mut Value) {
@@ -172,7 +196,8 @@ fn revision_of(set: &Value) -> i64 {
 }
 
 pub(super) fn has_deadline(deployment: &Value) -> bool {
-    number(deployment, "/spec/progressDeadlineSeconds").is_some_and(|seconds| seconds != i64::from(i32::MAX))
+    number(deployment, "/spec/progressDeadlineSeconds")
+        .is_some_and(|seconds| seconds != i64::from(i32::MAX))
 }
 
 /// Removes the oldest sets beyond `revisionHistoryLimit`. Called only once the rollout is complete.
@@ -186,7 +211,9 @@ pub(super) fn clean_up(cluster: &mut Cluster, key: &Key, now: Timestamp) {
     let mut old = rollout.old;
     old.retain(|set| set["metadata"].get("deletionTimestamp").is_none());
     old.sort_by_key(|set| revision_of(set));
-    let surplus = old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
+    let surplus = old
+        .len()
+        .saturating_sub(usize::try_from(limit).unwrap_or(0));
     for set in &old[..surplus] {
         let is_idle = number(set, "/status/replicas").unwrap_or(0) == 0
             && number(set, "/spec/replicas") == Some(0)

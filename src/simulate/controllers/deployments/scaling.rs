@@ -12,9 +12,10 @@ use super::{DESIRED, MANAGER, MAX, Rollout, available, total, wanted};
 
 /// Whether somebody changed the number of replicas since the sets were sized.
 pub(super) fn was_scaled(rollout: &Rollout) -> bool {
-    rollout.all().filter(|set| wanted(set) > 0).any(|set| {
-        noted(set, DESIRED).is_some_and(|desired| desired != rollout.replicas())
-    })
+    rollout
+        .all()
+        .filter(|set| wanted(set) > 0)
+        .any(|set| noted(set, DESIRED).is_some_and(|desired| desired != rollout.replicas()))
 }
 
 /// Gives the new number to the one set that runs, or to all that do, each by its share.
@@ -37,7 +38,11 @@ pub(super) fn scale(cluster: &mut Cluster, key: &Key, now: Timestamp) {
     if active.is_empty() {
         return;
     }
-    if rollout.new.as_ref().is_some_and(|new| is_saturated(&rollout, new)) {
+    if rollout
+        .new
+        .as_ref()
+        .is_some_and(|new| is_saturated(&rollout, new))
+    {
         for set in rollout.old.iter().filter(|set| wanted(set) > 0) {
             resize(cluster, &rollout, set, 0, now);
         }
@@ -109,11 +114,19 @@ pub(super) fn size_of_new(rollout: &Rollout) -> i64 {
         return replicas;
     }
     let room = replicas + rollout.max_surge() - total(rollout.all(), wanted);
-    if room <= 0 { current } else { current + room.min(replicas - current) }
+    if room <= 0 {
+        current
+    } else {
+        current + room.min(replicas - current)
+    }
 }
 
 pub(super) fn size_at_birth(rollout: &Rollout) -> i64 {
-    if rollout.is_recreate() { rollout.replicas() } else { size_of_new(rollout) }
+    if rollout.is_recreate() {
+        rollout.replicas()
+    } else {
+        size_of_new(rollout)
+    }
 }
 
 /// Takes pods from the old sets, the unhealthy ones first, as far as enough stay available. Whether any were taken.
@@ -122,7 +135,10 @@ pub(super) fn shrink_old(cluster: &mut Cluster, rollout: &Rollout, now: Timestam
         return false;
     }
     let min_available = rollout.replicas() - rollout.max_unavailable();
-    let coming = rollout.new.as_ref().map_or(0, |new| wanted(new) - available(new));
+    let coming = rollout
+        .new
+        .as_ref()
+        .map_or(0, |new| wanted(new) - available(new));
     let may_go = total(rollout.all(), wanted) - min_available - coming;
     if may_go <= 0 {
         return false;
@@ -130,6 +146,10 @@ pub(super) fn shrink_old(cluster: &mut Cluster, rollout: &Rollout, now: Timestam
     let mut sizes: Vec<_> = rollout.old.iter().map(|set| wanted(set)).collect();
     let mut left = may_go;
     for (size, set) in sizes.iter_mut().zip(&rollout.old) {
+        // More available than wanted: its pods are still going. The real controller waits for that by an error, too.
+        if left > 0 && *size > 0 && available(set) > *size {
+            return false;
+        }
         let unhealthy = (*size - available(set)).clamp(0, left);
         *size -= unhealthy;
         left -= unhealthy;
@@ -171,5 +191,10 @@ pub(super) fn note_size(rollout: &Rollout, set: &mut Value) {
 }
 
 fn noted(set: &Value, annotation: &str) -> Option<i64> {
-    text(&set["metadata"]["annotations"], &format!("/{}", annotation.replace('/', "~1"))).parse().ok()
+    text(
+        &set["metadata"]["annotations"],
+        &format!("/{}", annotation.replace('/', "~1")),
+    )
+    .parse()
+    .ok()
 }

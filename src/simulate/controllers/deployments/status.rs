@@ -34,9 +34,15 @@ fn counted(rollout: &Rollout, now: Timestamp) -> Value {
         ("updatedReplicas", total(rollout.new.iter(), actual)),
         ("readyReplicas", total(rollout.all(), ready)),
         ("availableReplicas", available),
-        ("unavailableReplicas", (total(rollout.all(), wanted) - available).max(0)),
+        (
+            "unavailableReplicas",
+            (total(rollout.all(), wanted) - available).max(0),
+        ),
     ];
-    let mut status = json!({"observedGeneration": deployment["metadata"]["generation"]});
+    let mut status = json!({
+        "observedGeneration": deployment["metadata"]["generation"],
+        "terminatingReplicas": 0,
+    });
     for (field, count) in counts {
         if count > 0 {
             status[field] = json!(count);
@@ -48,9 +54,17 @@ fn counted(rollout: &Rollout, now: Timestamp) -> Value {
         }
     }
     let (value, reason, message) = if available >= rollout.replicas() - rollout.max_unavailable() {
-        ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+        (
+            "True",
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        )
     } else {
-        ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+        (
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        )
     };
     set_condition(&mut status, "Available", value, reason, message, now);
     status
@@ -98,8 +112,30 @@ fn judge_progress(rollout: &Rollout, deployment: &mut Value, now: Timestamp) {
         || deadline(&rollout.deployment).is_some_and(|deadline| deadline <= now)
     {
         let message = format!("{subject} has timed out progressing.");
-        progress(deployment, "False", "ProgressDeadlineExceeded", &message, now);
+        progress(
+            deployment,
+            "False",
+            "ProgressDeadlineExceeded",
+            &message,
+            now,
+        );
     }
+}
+
+/// Says that the rollout was paused or goes on, unless it is known to be late.
+pub(super) fn note_pause(cluster: &mut Cluster, deployment: &Value, paused: bool, now: Timestamp) {
+    let current = condition(&deployment["status"], "Progressing");
+    let reason = current.map_or("", |condition| text(condition, "/reason"));
+    let (reason, message) = match (paused, reason) {
+        _ if !has_deadline(deployment) => return,
+        (_, "ProgressDeadlineExceeded") | (true, "DeploymentPaused") => return,
+        (true, _) => ("DeploymentPaused", "Deployment is paused"),
+        (false, "DeploymentPaused") => ("DeploymentResumed", "Deployment is resumed"),
+        (false, _) => return,
+    };
+    let mut deployment = deployment.clone();
+    progress(&mut deployment, "Unknown", reason, message, now);
+    drop(cluster.replace_status(deployment, MANAGER, now));
 }
 
 /// Whether every pod is of the new template and available.
@@ -123,7 +159,9 @@ fn has_progressed(before: &Value, status: &Value) -> bool {
 }
 
 pub(super) fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
-    list(status, "/conditions").iter().find(|condition| condition["type"] == kind)
+    list(status, "/conditions")
+        .iter()
+        .find(|condition| condition["type"] == kind)
 }
 
 pub(super) fn progress(
@@ -150,12 +188,16 @@ fn set_condition(
 ) {
     let current = condition(status, kind);
     let same = |condition: &&Value| condition["status"] == value;
-    if current.filter(same).is_some_and(|condition| condition["reason"] == reason) {
+    if current
+        .filter(same)
+        .is_some_and(|condition| condition["reason"] == reason)
+    {
         return;
     }
     let now = json!(seconds(now));
-    let since =
-        current.filter(same).map_or(now.clone(), |condition| condition["lastTransitionTime"].clone());
+    let since = current.filter(same).map_or(now.clone(), |condition| {
+        condition["lastTransitionTime"].clone()
+    });
     let mut conditions = list(status, "/conditions").to_vec();
     conditions.retain(|condition| condition["type"] != kind);
     conditions.push(json!({

@@ -1,0 +1,375 @@
+//! One run per folder of `fixtures/<subject>/<case>`, where the subject is a row of `SUBJECTS`:
+//!
+//! | file | |
+//! |---|---|
+//! | `canary.yaml` | the Canary |
+//! | `policy.yaml` | the settings, if not the default ones |
+//! | `before.yaml` | the objects that are there; `kind: PartialObjectMetadata` says in `of` of what |
+//! | `after.yaml` | what is made of it |
+//!
+//! `DAVY_UPDATE=1` writes `after.yaml` anew, for review. A new case needs no Rust.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be read is to stop the test"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use davy::api::canary::{AutoscalerReference, Canary, CanarySpec};
+use davy::objects::{
+    CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, Key, Kind, Names, Objects, Policy, Problem,
+    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, patch, services,
+};
+use davy::workloads::{self, Readiness, ReadinessRule, Workload};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What a case answers, as text.
+type Answer = fn(&Case) -> String;
+
+/// A folder of cases, and what is asked in each of them.
+static SUBJECTS: &[(&str, Answer)] = &[
+    ("objects/services", |case| {
+        case.wanted(|view| services::render(view, case.target()))
+    }),
+    ("objects/restored-apex", |case| {
+        case.wanted(|view| {
+            Ok(services::restore_apex(view, case.target())
+                .into_iter()
+                .collect())
+        })
+    }),
+    ("objects/configs", configs),
+    ("objects/restored-configs", |case| {
+        case.wanted(configs::restored_copies)
+    }),
+    ("workloads/deployment", workload),
+    ("workloads/horizontal-pod-autoscaler", |case| {
+        case.wanted(|view| workloads::autoscaler(view.canary)?.unwrap().render(view))
+    }),
+];
+
+#[test]
+fn every_case_comes_out_as_recorded() {
+    let mut wrong = Vec::new();
+    for (subject, answer) in SUBJECTS {
+        for folder in folders(&fixtures().join(subject)) {
+            let answer = answer(&Case::read(&folder));
+            wrong.extend(compare(&folder.join("after.yaml"), &answer));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_folder_is_asked_something() {
+    let subjects: BTreeSet<_> = SUBJECTS
+        .iter()
+        .map(|(subject, _)| (*subject).to_owned())
+        .collect();
+    let mut found = BTreeSet::new();
+    for part in ["objects", "workloads"] {
+        for folder in folders(&fixtures().join(part)) {
+            assert!(
+                !folders(&folder).is_empty(),
+                "{} has no case",
+                folder.display()
+            );
+            found.insert(format!("{part}/{}", file_name(&folder)));
+        }
+    }
+    assert_eq!(found, subjects, "folders of fixtures, rows of SUBJECTS");
+}
+
+#[test]
+fn every_kind_has_its_folder() {
+    for kind in workloads::workload_kinds().chain(workloads::autoscaler_kinds()) {
+        let folder = fixtures().join("workloads").join(with_hyphens(kind));
+        assert!(folder.is_dir(), "{} is missing", folder.display());
+    }
+}
+
+#[test]
+fn unknown_kinds_name_the_known_ones() {
+    let mut canary = Canary::new("podinfo", CanarySpec::default());
+    canary.spec.target_ref.kind = "StatefulSet".to_owned();
+    canary.spec.autoscaler_ref = Some(AutoscalerReference::default());
+    let problems = [
+        workloads::workload(&canary).err().unwrap().to_string(),
+        workloads::autoscaler(&canary).err().unwrap().to_string(),
+    ];
+    let expected = [
+        "spec.targetRef.kind: \"StatefulSet\" is not supported; known are Deployment",
+        "spec.autoscalerRef.kind: \"\" is not supported; known are HorizontalPodAutoscaler",
+    ];
+    assert_eq!(problems, expected);
+}
+
+/// Which configs are tracked and what they are called then, and what a promotion would write.
+fn configs(case: &Case) -> String {
+    let view = case.view();
+    let template = &case.target()["spec"]["template"];
+    let checksums = configs::checksums(&view, template).map(|checksums| {
+        json!({ "trackedConfigs": checksums.tracked, "configVersions": checksums.versions })
+    });
+    let renamed = configs::renamed(template, &configs::renames(&view, template));
+    let names = |keys: Vec<Key>| keys.iter().map(Key::to_string).collect::<Vec<_>>();
+    let mut report = yaml(&json!({
+        "checksums": checksums.unwrap_or_else(|problem| json!(problem.to_string())),
+        "unread": names(configs::unread(&view, template)),
+        "renamed": operations(&json_patch::diff(template, &renamed)),
+    }));
+    let _ = writeln!(report, "---");
+    let copies = |view: &View<'_>| {
+        let mut wanted = configs::previous_copies(view, template)?;
+        wanted.extend(configs::copies(view, template)?);
+        Ok(wanted)
+    };
+    // What a second promotion would keep is what the first one wrote, so nothing settles.
+    report + &listing(&view, copies(&view))
+}
+
+/// What a workload says of its target, and the primary: a new one, or the live one promoted.
+fn workload(case: &Case) -> String {
+    let view = case.view();
+    let workload = workloads::workload(&case.canary).unwrap();
+    let target = case.target();
+    let problems: Vec<_> = workload
+        .problems(&view, target)
+        .iter()
+        .map(Problem::to_string)
+        .collect();
+    let mut readiness = serde_json::Map::new();
+    for (key, object) in case
+        .objects
+        .iter()
+        .filter(|(key, _)| key.kind == workload.kind())
+    {
+        readiness.insert(key.name.clone(), json!(readiness_of(workload, object)));
+    }
+    let mut report = json!({
+        "problems": problems,
+        "replicas": workload.replicas(target),
+        "replicasUp": workload.replicas_up(&view, target),
+        "available": workload.available(target),
+        "readiness": readiness,
+    });
+    let template = workload.primary_template(&view, target);
+    let Some(primary) = view.object(workload.kind(), &view.names.primary) else {
+        report["newPrimary"] = workload.new_primary(&view, target);
+        assert_eq!(report["newPrimary"]["spec"]["template"], template);
+        return yaml(&report);
+    };
+    report["isAlike"] = json!(hash::same_template(&template, workload.template(primary)));
+    let promoted = workload.promoted(&view, primary, target, "step-7");
+    report["promoted"] = operations(&patch::difference(primary, &promoted));
+    let reverted = workload.with_template(&promoted, workload.template(primary));
+    report["reverted"] = operations(&patch::difference(&promoted, &reverted));
+    assert!(
+        hash::same_template(&template, workload.template(&promoted)),
+        "promotion settles"
+    );
+    yaml(&report)
+}
+
+fn readiness_of(workload: &dyn Workload, object: &Value) -> String {
+    let rule = ReadinessRule {
+        now: "2026-01-01T01:00:00Z".parse().unwrap(),
+        threshold: 50,
+        progress_deadline_seconds: 600,
+    };
+    match workload.readiness(object, rule) {
+        Readiness::Ready => "ready".to_owned(),
+        Readiness::Waiting(text) => format!("waiting: {text}"),
+        Readiness::Exceeded(text) => format!("exceeded: {text}"),
+    }
+}
+
+/// One folder of `fixtures`.
+struct Case {
+    canary: Canary,
+    names: Names,
+    policy: Policy,
+    objects: Objects,
+}
+
+impl Case {
+    fn read(folder: &Path) -> Self {
+        let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+        let canary: Canary = serde_yaml::from_str(&read("canary.yaml"))
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let before = read("before.yaml");
+        let objects = serde_yaml::Deserializer::from_str(&before)
+            .map(|document| Value::deserialize(document).unwrap())
+            .filter(|object| !object.is_null())
+            .map(|object| keyed(object, folder))
+            .collect();
+        let names = Names::of(&canary);
+        Self {
+            canary,
+            names,
+            policy: policy(&read("policy.yaml")),
+            objects,
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        self.view_of(&self.objects)
+    }
+
+    fn view_of<'a>(&'a self, objects: &'a Objects) -> View<'a> {
+        View {
+            canary: &self.canary,
+            names: &self.names,
+            policy: &self.policy,
+            objects,
+        }
+    }
+
+    fn target(&self) -> &Value {
+        static NONE: Value = Value::Null;
+        let kind = kind(&self.canary.spec.target_ref.kind);
+        self.objects
+            .get(&Key::new(kind, &*self.names.target))
+            .map_or(&NONE, |target| &**target)
+    }
+
+    /// What is written, and that it is then as it should be.
+    fn wanted(&self, render: impl Fn(&View<'_>) -> Result<Vec<Wanted>, Problem>) -> String {
+        let rendered = render(&self.view());
+        let mut written = self.objects.clone();
+        for wanted in rendered.iter().flatten() {
+            written.insert(wanted.key.clone(), Arc::new(wanted.object.clone()));
+        }
+        if rendered.is_ok() {
+            for wanted in render(&self.view_of(&written)).unwrap() {
+                let rest = patch::difference(&written[&wanted.key], &wanted.object);
+                assert!(rest.0.is_empty(), "{} never settles: {rest}", wanted.key);
+            }
+        }
+        listing(&self.view(), rendered)
+    }
+}
+
+fn keyed(mut object: Value, folder: &Path) -> (Key, Arc<Value>) {
+    let of = object
+        .as_object_mut()
+        .and_then(|fields| fields.remove("of"));
+    let kind_name = of.as_ref().unwrap_or(&object["kind"]).as_str();
+    let name = object["metadata"]["name"].as_str();
+    let (Some(kind_name), Some(name)) = (kind_name, name) else {
+        panic!("{}: an object without kind or name", folder.display())
+    };
+    (Key::new(kind(kind_name), name), Arc::new(object))
+}
+
+fn kind(name: &str) -> &'static Kind {
+    [
+        &DEPLOYMENT,
+        &REPLICA_SET,
+        &SERVICE,
+        &CONFIG_MAP,
+        &SECRET,
+        &HORIZONTAL_POD_AUTOSCALER,
+    ]
+    .into_iter()
+    .find(|kind| kind.kind == name)
+    .unwrap_or_else(|| panic!("a fixture of kind {name}, which no test knows"))
+}
+
+fn policy(text: &str) -> Policy {
+    #[derive(Default, Deserialize)]
+    #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+    struct Given {
+        selector_labels: Option<Vec<String>>,
+        include_label_prefix: Vec<String>,
+        config_tracking: Option<bool>,
+    }
+    let given: Given = if text.is_empty() {
+        Given::default()
+    } else {
+        serde_yaml::from_str(text).unwrap()
+    };
+    let default = Policy::default();
+    Policy {
+        selector_labels: given.selector_labels.unwrap_or(default.selector_labels),
+        include_label_prefix: given.include_label_prefix,
+        config_tracking: given.config_tracking.unwrap_or(default.config_tracking),
+        ..Policy::default()
+    }
+}
+
+/// The objects of a step: whole where they are new, else what differs.
+fn listing(view: &View<'_>, rendered: Result<Vec<Wanted>, Problem>) -> String {
+    let wanted = match rendered {
+        Ok(wanted) => wanted,
+        Err(problem) => return yaml(&json!({ "problem": problem.to_string() })),
+    };
+    let documents = wanted.iter().map(|Wanted { key, rank, object }| {
+        let Some(live) = view.object(key.kind, &key.name) else {
+            return format!("# {rank:?}: create {key}\n{}", yaml(object));
+        };
+        let patch = patch::difference(live, object);
+        if patch.0.is_empty() {
+            return format!("# {rank:?}: leave {key}\n");
+        }
+        format!("# {rank:?}: patch {key}\n{}", yaml(&operations(&patch)))
+    });
+    documents.collect::<Vec<_>>().join("---\n")
+}
+
+/// A patch, an operation a line.
+fn operations(patch: &json_patch::Patch) -> Value {
+    patch
+        .0
+        .iter()
+        .map(|operation| Value::from(operation.to_string()))
+        .collect()
+}
+
+fn yaml(value: &impl Serialize) -> String {
+    serde_yaml::to_string(value).unwrap()
+}
+
+/// `HorizontalPodAutoscaler` as `horizontal-pod-autoscaler`.
+fn with_hyphens(kind: &str) -> String {
+    let mut hyphenated = String::new();
+    for letter in kind.chars() {
+        if letter.is_uppercase() && !hyphenated.is_empty() {
+            hyphenated.push('-');
+        }
+        hyphenated.extend(letter.to_lowercase());
+    }
+    hyphenated
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn folders(of: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(of).unwrap_or_else(|error| panic!("{}: {error}", of.display()));
+    let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// `DAVY_UPDATE=1` takes what came out as what is right, to be reviewed; so does a missing file.
+fn compare(expected: &Path, actual: &str) -> Option<String> {
+    if std::env::var_os("DAVY_UPDATE").is_some() || !expected.exists() {
+        fs::write(expected, actual).unwrap();
+        return None;
+    }
+    let recorded = fs::read_to_string(expected).unwrap();
+    (recorded != actual)
+        .then(|| format!("{} is not\n{recorded}\nbut\n{actual}", expected.display()))
+}
