@@ -262,14 +262,17 @@ async fn finish(
     }
 }
 
+/// Where Flagger is, its definitions are there already, and belong to whatever installed them:
+/// without the last flag the server would refuse to change them.
+const INSTALL_CRDS: &str = "davy crds | kubectl apply --server-side --force-conflicts -f -";
+
 /// Why there was no pass, for the one who runs it.
 pub fn could_not_start(error: &cluster::Error) -> String {
     match error {
-        cluster::Error::NotServed => {
+        cluster::Error::NotServed => format!(
             "the CustomResourceDefinition canaries.flagger.app is not installed; install it with: \
-             davy crds | kubectl apply --server-side -f -"
-                .to_owned()
-        }
+             {INSTALL_CRDS}"
+        ),
         error => format!("listing canaries.flagger.app: {error}"),
     }
 }
@@ -278,6 +281,6 @@ pub fn could_not_start(error: &cluster::Error) -> String {
 pub fn missing_fields(fields: &str) -> Problem {
     Problem(format!(
         "the installed CustomResourceDefinition canaries.flagger.app does not keep Davy's status \
-         ({fields}); install it with: davy crds | kubectl apply --server-side -f -"
+         ({fields}); install it with: {INSTALL_CRDS}"
     ))
 }
