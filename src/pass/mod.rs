@@ -75,7 +75,11 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
         .await
         .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
     let mut report = Report::new(now);
-    report.malformed(&world.malformed);
+    for (name, problem) in &world.malformed {
+        if is_chosen(options, name) {
+            report.malformed(name, problem);
+        }
+    }
     let world = Arc::new(world);
     let mut tasks = futures::stream::iter(chosen(&world, options).map(|canary| {
         let (world, io, options) = (world.clone(), io.clone(), options.clone());
@@ -110,12 +114,7 @@ fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + us
     let mut canaries: Vec<Canary> = world
         .canaries
         .iter()
-        .filter(|canary| {
-            options.canary.as_ref().is_none_or(|(namespace, name)| {
-                canary.metadata.namespace.as_ref() == Some(namespace)
-                    && canary.metadata.name.as_ref() == Some(name)
-            })
-        })
+        .filter(|canary| is_chosen(options, &name_of(canary)))
         .cloned()
         .collect();
     canaries.sort_by_key(|canary| {
@@ -125,6 +124,12 @@ fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + us
             .and_then(|status| status.last_transition_time.as_ref().map(|time| time.0))
     });
     canaries.into_iter()
+}
+
+/// Whether the pass is about this canary, by `namespace/name`.
+fn is_chosen(options: &Options, canary: &str) -> bool {
+    let chosen = options.canary.as_ref();
+    chosen.is_none_or(|(namespace, name)| canary.split_once('/') == Some((namespace, name)))
 }
 
 fn name_of(canary: &Canary) -> String {
@@ -262,14 +267,17 @@ async fn finish(
     }
 }
 
+/// Where Flagger is, its definitions are there already, and belong to whatever installed them:
+/// without the last flag the server would refuse to change them.
+const INSTALL_CRDS: &str = "davy crds | kubectl apply --server-side --force-conflicts -f -";
+
 /// Why there was no pass, for the one who runs it.
 pub fn could_not_start(error: &cluster::Error) -> String {
     match error {
-        cluster::Error::NotServed => {
+        cluster::Error::NotServed => format!(
             "the CustomResourceDefinition canaries.flagger.app is not installed; install it with: \
-             davy crds | kubectl apply --server-side -f -"
-                .to_owned()
-        }
+             {INSTALL_CRDS}"
+        ),
         error => format!("listing canaries.flagger.app: {error}"),
     }
 }
@@ -278,6 +286,6 @@ pub fn could_not_start(error: &cluster::Error) -> String {
 pub fn missing_fields(fields: &str) -> Problem {
     Problem(format!(
         "the installed CustomResourceDefinition canaries.flagger.app does not keep Davy's status \
-         ({fields}); install it with: davy crds | kubectl apply --server-side -f -"
+         ({fields}); install it with: {INSTALL_CRDS}"
     ))
 }

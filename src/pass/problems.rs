@@ -77,8 +77,14 @@ pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem
 fn unsupported(canary: &Canary) -> Vec<Problem> {
     let spec = &canary.spec;
     let mut problems = Vec::new();
-    if spec.service.is_none() {
-        problems.push(Problem::field("spec.service", "is required"));
+    match &spec.service {
+        None => problems.push(Problem::field("spec.service", "is required")),
+        // Flagger's definition takes any number.
+        Some(service) if !(1..=65_535).contains(&service.port) => {
+            let why = format!("{} is not within 1 to 65535", service.port);
+            problems.push(Problem::field("spec.service.port", why));
+        }
+        Some(_) => {}
     }
     let analyses: [(&str, &Option<Analysis>); 2] = [
         ("spec.analysis", &spec.analysis),

@@ -173,12 +173,9 @@ impl Report {
         }
     }
 
-    pub fn malformed(&mut self, malformed: &[(String, Problem)]) {
-        for (name, problem) in malformed {
-            let handled = Handled::new(name, Outcome::Refused, "");
-            self.canaries
-                .push(handled.refused(std::slice::from_ref(problem)));
-        }
+    pub fn malformed(&mut self, name: &str, problem: &Problem) {
+        let handled = Handled::new(name, Outcome::Refused, "");
+        self.add(handled.refused(std::slice::from_ref(problem)));
     }
 
     pub fn add(&mut self, handled: Handled) {

@@ -7,12 +7,16 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod bed;
+mod cli;
 mod crds;
 mod generated;
 mod metrics;
 mod parity;
 mod plug_ins;
+mod podinfo;
 mod routers;
 mod scenarios;
+mod story;
 mod wire;

@@ -12,6 +12,7 @@ pub(crate) mod exporter;
 mod identity;
 mod keeper;
 mod objects;
+pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod pushgateway;
 mod smoke;
@@ -20,7 +21,7 @@ pub(crate) mod wait;
 use std::{
     env,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -73,6 +74,25 @@ pub(crate) async fn pushgateway() -> Option<Pushgateway> {
         Pushgateway::start(program)
             .await
             .unwrap_or_else(|error| panic!("{error}")),
+    )
+}
+
+/// A control plane of the caller's own, for what would be in the way of others: definitions that are
+/// missing or wrong. `None` when the cluster tier is skipped.
+///
+/// # Panics
+/// As [`control_plane`].
+pub(crate) async fn control_plane_of_ones_own() -> Option<ControlPlane> {
+    let binaries = binaries().unwrap_or_else(|error| panic!("{error}"))?;
+    let started = ControlPlane::start(&binaries).await;
+    Some(started.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Data that the project shares with others, beside the repository.
+pub(crate) fn shared() -> PathBuf {
+    env::var_os("DAVY_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
     )
 }
 
