@@ -27,36 +27,89 @@ const EFFECTS: &[&str] = &[
 ];
 
 const ROOMS: &[Room] = &[
-    Room { path: "api", may_use: &["api"], never: EFFECTS },
-    Room { path: "objects", may_use: &["api", "objects"], never: EFFECTS },
-    Room { path: "routers", may_use: &["api", "objects", "routers"], never: EFFECTS },
-    Room { path: "workloads", may_use: &["api", "objects", "workloads"], never: EFFECTS },
-    Room { path: "metrics", may_use: &["api", "objects", "metrics"], never: EFFECTS },
-    Room { path: "judges", may_use: &["api", "judges", "metrics"], never: EFFECTS },
+    Room {
+        path: "api",
+        may_use: &["api"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "objects",
+        may_use: &["api", "objects"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "routers",
+        may_use: &["api", "objects", "routers"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "workloads",
+        may_use: &["api", "objects", "workloads"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "metrics",
+        may_use: &["api", "objects", "metrics"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "judges",
+        may_use: &["api", "judges", "metrics"],
+        never: EFFECTS,
+    },
     Room {
         path: "pass/decide",
         may_use: &["api", "objects", "pass", "routers", "workloads", "metrics"],
         never: &[
-            "async fn", ".await", "io::", "tracing::", "now()", "random", "Result<", "istio",
-            "deployment::", "prometheus",
+            "async fn",
+            ".await",
+            "io::",
+            "tracing::",
+            "now()",
+            "random",
+            "Result<",
+            "istio",
+            "deployment::",
+            "prometheus",
         ],
     },
     Room {
         path: "pass/converge/plan.rs",
         may_use: &["api", "objects", "pass", "routers", "workloads"],
-        never: &["async fn", ".await", "io::", "tracing::", "now()", "random", "istio"],
+        never: &[
+            "async fn",
+            ".await",
+            "io::",
+            "tracing::",
+            "now()",
+            "random",
+            "istio",
+        ],
     },
-    Room { path: "io", may_use: &["api", "objects", "metrics", "io"], never: &["Phase"] },
+    Room {
+        path: "io",
+        may_use: &["api", "objects", "metrics", "io"],
+        never: &["Phase"],
+    },
     Room {
         path: "pass",
         may_use: &[
-            "api", "io", "judges", "metrics", "objects", "pass", "routers", "workloads",
+            "api",
+            "io",
+            "judges",
+            "metrics",
+            "objects",
+            "pass",
+            "routers",
+            "workloads",
         ],
         never: &["Timestamp::now", "std::env", "println!"],
     },
     Room {
         path: "simulate",
-        may_use: &["api", "io", "objects", "pass", "routers", "settings", "simulate"],
+        may_use: &[
+            "api", "io", "objects", "pass", "routers", "settings", "simulate",
+        ],
         never: &["Timestamp::now", "std::env", "println!"],
     },
 ];
@@ -86,7 +139,11 @@ fn files(path: &Path) -> Vec<PathBuf> {
 /// The code of a file without its comments and its tests.
 fn code(file: &Path) -> String {
     let text = std::fs::read_to_string(file).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+    let text = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap()
+        .to_owned();
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
@@ -128,7 +185,10 @@ fn imports(code: &str) -> BTreeSet<String> {
 fn every_room_imports_only_what_the_table_allows() {
     let mut wrong = Vec::new();
     for room in ROOMS {
-        for file in files(&root().join(room.path)).iter().filter(|file| !is_test(file)) {
+        for file in files(&root().join(room.path))
+            .iter()
+            .filter(|file| !is_test(file))
+        {
             for name in imports(&code(file)) {
                 if !room.may_use.contains(&&*name) {
                     wrong.push(format!("{} imports crate::{name}", file.display()));
@@ -143,7 +203,10 @@ fn every_room_imports_only_what_the_table_allows() {
 fn no_room_contains_what_it_must_not() {
     let mut wrong = Vec::new();
     for room in ROOMS {
-        for file in files(&root().join(room.path)).iter().filter(|file| !is_test(file)) {
+        for file in files(&root().join(room.path))
+            .iter()
+            .filter(|file| !is_test(file))
+        {
             let code = code(file);
             for never in room.never.iter().filter(|never| code.contains(**never)) {
                 wrong.push(format!("{} contains {never}", file.display()));
@@ -155,9 +218,14 @@ fn no_room_contains_what_it_must_not() {
 
 #[test]
 fn every_folder_of_the_house_is_in_the_table() {
-    let known: BTreeSet<_> =
-        ROOMS.iter().map(|room| room.path).chain(["command", "settings.rs"]).collect();
-    let entries = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());
+    let known: BTreeSet<_> = ROOMS
+        .iter()
+        .map(|room| room.path)
+        .chain(["command", "settings.rs"])
+        .collect();
+    let entries = std::fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     let unknown: Vec<_> = entries
         .map(|name| name.to_string_lossy().into_owned())
         .filter(|name| !known.contains(&**name) && name != "lib.rs" && name != "main.rs")
@@ -185,7 +253,12 @@ fn files_and_folders_can_be_taken_in_at_a_glance() {
     let mut wrong = Vec::new();
     for file in files(&root()).iter().filter(|file| !is_test(file)) {
         let text = std::fs::read_to_string(file).unwrap();
-        let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().count();
+        let lines = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap()
+            .lines()
+            .count();
         if lines > FILE_MAX {
             wrong.push(format!("{} has {lines} lines", file.display()));
         }
@@ -195,12 +268,20 @@ fn files_and_folders_can_be_taken_in_at_a_glance() {
     }
     let mut folders = vec![root()];
     while let Some(folder) = folders.pop() {
-        let entries: Vec<_> =
-            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        let is_plug_ins = PLUG_INS.iter().any(|name| folder.ends_with(format!("src/{name}")));
+        let entries: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        let is_plug_ins = PLUG_INS
+            .iter()
+            .any(|name| folder.ends_with(format!("src/{name}")));
         // The house itself has a room for each row of the table.
         if entries.len() > FOLDER_MAX && !is_plug_ins && folder != root() {
-            wrong.push(format!("{} has {} entries", folder.display(), entries.len()));
+            wrong.push(format!(
+                "{} has {} entries",
+                folder.display(),
+                entries.len()
+            ));
         }
         folders.extend(entries.into_iter().filter(|path| path.is_dir()));
     }
