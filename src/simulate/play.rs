@@ -128,6 +128,7 @@ impl Play {
                 canary: None,
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
+                pushgateway: None,
                 concurrency: 1,
                 deadline: Duration::from_secs(600),
                 dry_run: false,

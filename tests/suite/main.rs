@@ -3,6 +3,7 @@
 mod bed;
 mod crds;
 mod generated;
+mod home;
 mod metrics;
 mod parity;
 mod plug_ins;

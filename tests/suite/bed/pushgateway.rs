@@ -43,6 +43,10 @@ impl Pushgateway {
         })
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// For `DAVY_PUSHGATEWAY_URL`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
