@@ -10,7 +10,7 @@ use crate::io::listener::{self, Shown};
 use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
-use crate::pass::deliver::series;
+use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
 use crate::pass::{self, Options};
 use crate::settings::Settings;
@@ -181,8 +181,10 @@ async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>)
         }
     };
     if let Some(shown) = shown.filter(|_| !report.needs_crds()) {
-        let page = series::text(&report, &options.policy.mesh_provider);
-        shown.succeeded(report.started, page, series::TEXT_FORMAT);
+        shown.succeeded(report.started);
+        if let Some(page) = deliver::page(&report, &options.policy.mesh_provider) {
+            shown.show(page, series::TEXT_FORMAT);
+        }
     }
     log(&report);
     show(&report, format);

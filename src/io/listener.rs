@@ -47,12 +47,17 @@ impl Shown {
         })))
     }
 
-    /// A pass that began at `started` has succeeded, with these series.
-    pub fn succeeded(&self, started: Timestamp, page: String, content_type: &'static str) {
+    /// A pass that began at `started` has succeeded.
+    pub fn succeeded(&self, started: Timestamp) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.last_success = started;
+    }
+
+    /// What `/metrics` shows from now on.
+    pub fn show(&self, page: String, content_type: &'static str) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.page = page;
         state.content_type = content_type;
-        state.last_success = started;
     }
 
     fn answer(&self, method: &Method, path: &str, now: Timestamp) -> Response<Full<Bytes>> {
@@ -137,7 +142,7 @@ mod tests {
         let health = |second| shown.answer(&Method::GET, "/healthz", at(second)).status();
         assert_eq!(health(1_060), StatusCode::OK);
         assert_eq!(health(1_061), StatusCode::SERVICE_UNAVAILABLE);
-        shown.succeeded(at(1_061), "up 1\n".to_owned(), "text/plain");
+        shown.succeeded(at(1_061));
         assert_eq!(health(1_100), StatusCode::OK);
         // A clock that was set back is no failure of ours.
         assert_eq!(health(900), StatusCode::OK);

@@ -41,6 +41,13 @@ pub async fn events(
     Ok(())
 }
 
+/// The series of a pass, where it is the one that knows most. The pass that was faster than this
+/// one sends them: what is older must not come after, or a counter would fall, which Prometheus
+/// takes for a restart and counts again.
+pub fn page(report: &Report, mesh_provider: &str) -> Option<String> {
+    (report.count(Outcome::Superseded) == 0).then(|| series::text(report, mesh_provider))
+}
+
 /// Sends the series of a pass.
 ///
 /// # On failure
@@ -51,13 +58,10 @@ pub async fn metrics(
     report: &Report,
     mesh_provider: &str,
 ) -> Result<(), String> {
-    // The pass that was faster knows more, and sends it: what is older must not come after, or a
-    // counter would fall, which Prometheus takes for a restart and counts again.
-    if report.count(Outcome::Superseded) > 0 {
-        return Ok(());
+    match page(report, mesh_provider) {
+        Some(page) => pushgateway.push(io, page, series::TEXT_FORMAT).await,
+        None => Ok(()),
     }
-    let text = series::text(report, mesh_provider);
-    pushgateway.push(io, text, series::TEXT_FORMAT).await
 }
 
 fn event(names: &Names, step: &Step, index: usize) -> Value {

@@ -8,6 +8,8 @@ mod jobs;
 mod kubelet;
 mod manifests;
 mod meddler;
+mod pieces;
+mod rights;
 mod series;
 mod shipped;
 mod stage;

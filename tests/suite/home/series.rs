@@ -12,7 +12,7 @@ use davy::{
         status::{CanaryStatus, Phase},
     },
     pass::{
-        deliver::series,
+        deliver::{self, series},
         report::{Handled, Outcome, Report},
     },
 };
@@ -93,6 +93,23 @@ fn page_shows_what_this_pass_claimed() {
         page.contains("flagger_canary_weight{workload=\"podinfo\",namespace=\"test\"} 40\n"),
         "{page}"
     );
+}
+
+#[test]
+fn pass_that_was_slower_tells_nothing() {
+    let stored = canary(
+        "podinfo",
+        &json!({"phase": "Progressing", "canaryWeight": 30}),
+    );
+    let rested = Handled::new("test/podinfo", Outcome::Rested, "");
+    let told = deliver::page(
+        &report(std::slice::from_ref(&stored), vec![rested]),
+        "istio",
+    );
+    assert!(told.is_some());
+    let superseded = Handled::new("test/podinfo", Outcome::Superseded, "");
+    let told = deliver::page(&report(&[stored], vec![superseded]), "istio");
+    assert_eq!(told, None);
 }
 
 /// A canary that takes a step at each pass: the first Flagger's, without an interval.

@@ -1,5 +1,6 @@
 //! A namespace with an application on the real control plane, and the program that is run on it.
 use std::{
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -14,6 +15,7 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::bed::{control_plane::ControlPlane, wait::until};
 
@@ -22,6 +24,7 @@ const DEADLINE: Duration = Duration::from_mins(2);
 pub(super) struct Stage {
     pub(super) cluster: &'static ControlPlane,
     pub(super) namespace: String,
+    programs: TempDir,
 }
 
 impl Stage {
@@ -33,7 +36,20 @@ impl Stage {
             cluster.install_crd_files(&file).await;
         }
         let namespace = cluster.namespace(prefix).await;
-        Self { cluster, namespace }
+        let programs = tempfile::tempdir().expect("a folder");
+        symlink(program(), programs.path().join("davy")).expect("a link");
+        symlink(cluster.kubectl(), programs.path().join("kubectl")).expect("a link");
+        Self {
+            cluster,
+            namespace,
+            programs,
+        }
+    }
+
+    /// A PATH with our programs before all others.
+    pub(super) fn path(&self) -> String {
+        let others = std::env::var("PATH").expect("a PATH");
+        format!("{}:{others}", self.programs.path().display())
     }
 
     /// A Deployment and the Canary that releases it.
