@@ -1,4 +1,55 @@
 //! Davy: progressive delivery for Kubernetes in a single pass.
+//!
+//! A pass reads Flagger's Canary resources and their status, takes at most one gated step for
+//! each, and exits. It keeps nothing in memory, needs no leader, and may be killed anywhere, run
+//! twice, late, or never.
+//!
+//! # The pass
+//!
+//! ```text
+//! observe ──► Snapshot ──► decide ──► Step ──► claim ──► converge ──► deliver
+//! (reads)                  (pure)              (status)  (cluster)    (Events)
+//! ```
+//!
+//! *Status says what should be; `decide` changes what status says; `converge` makes it so;
+//! `deliver` tells the world.* [`pass`] is that, on one screen; a file for each part is below it.
+//!
+//! - A **claim** is one status write under the resourceVersion that was observed. It numbers the
+//!   step and names every object that the step will write, with the resourceVersion that was seen.
+//! - An object of the claim is **unfinished** while it still has that resourceVersion. The next
+//!   pass finishes it, and that is its one step.
+//! - What differs from status for another reason is **drift**, and is claimed anew.
+//! - A claim that **overtakes** an unfinished one names its objects too, so that a late writer of
+//!   the old step meets a conflict. That holds as well where the traffic stays with the canary
+//!   because the primary is not ready: the route is then written as it is.
+//! - A claim names no more than what differs from the new status and what it carries over. Objects
+//!   that are as they should be are not touched.
+//! - Every write is a JSON patch of what differs, or a creation; both name what was read.
+//!
+//! # The house
+//!
+//! | module | what it is | may use |
+//! |---|---|---|
+//! | [`api`] | the resources as types | nothing of ours |
+//! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
+//! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
+//! | [`io`] | every effect: the wire, the clock, the cluster | `api`, the vocabulary of `objects` and `metrics` |
+//! | [`pass`] | observe, decide, claim, converge, deliver | all above |
+//! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, the vocabulary |
+//! | [`settings`] [`command`] | environment, verbs | all |
+//!
+//! What is absent is as much the design:
+//!
+//! - **`pass::decide` and `pass::converge::plan` have no effects**: no async, no clock, no logging,
+//!   and the decision no `Result`. They see plug-ins by their traits, never by name.
+//! - **There is no trait for the cluster.** The fake sits below `kube::Client`, so that the code
+//!   that runs in a rehearsal is the code that runs in production. `Io { wire, clock }` is the one
+//!   thing in which the two differ.
+//! - **There is no retry** but the bounded one after a conflict, which reads first.
+//! - **Objects are JSON.** Typed views only read, so that fields of a newer API server survive.
+//! - **Nothing is random.** Names and ids follow from the Canary and the revision.
+//!
+//! `tests/suite/architecture.rs` holds the imports against the table.
 
 pub mod api;
 pub mod command;

@@ -168,7 +168,7 @@ impl Texts {
                 .checked("DAVY_LOG", log, |text| {
                     tracing_subscriber::EnvFilter::try_new(text)
                         .map(|_| text.to_owned())
-                        .map_err(|error| error.to_string())
+                        .map_err(|error| format!("\"{text}\": {error}"))
                 })
                 .unwrap_or_else(|| "info".to_owned()),
         };

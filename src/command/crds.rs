@@ -3,7 +3,9 @@
 use super::{DONE, UNUSABLE, output};
 use crate::api::crd;
 
-/// Print the CustomResourceDefinitions: davy crds | kubectl apply --server-side -f -
+/// Print the CustomResourceDefinitions.
+///
+/// davy crds | kubectl apply --server-side --force-conflicts -f -
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
 

@@ -1,11 +1,5 @@
 //! The one place that writes to people and pipes.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where it is done"
-)]
-
 use std::io::{IsTerminal, Write};
 
 /// Writes a line of the result. A reader that has gone away is no error of ours.

@@ -48,7 +48,11 @@ fn canary(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    let settings = match Settings::from_variables(std::env::vars()) {
+    // A variable of somebody else's may hold anything; one of ours that is not text is then told as
+    // a wrong value.
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let settings = match Settings::from_variables(variables) {
         Ok(settings) => settings,
         Err(invalid) => {
             for problem in invalid.0 {

@@ -30,7 +30,8 @@ use crate::{judges, metrics};
 
 use claim::Claimed;
 use converge::Converged;
-use observe::{Unobserved, World};
+use observe::World;
+use problems::Unobserved;
 use report::{Handled, Outcome, Report};
 use snapshot::Snapshot;
 use step::{Answer, Answers, Decision, Step};
@@ -75,9 +76,16 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let now = io.clock.now();
     let (io, requests) = &io.counted();
     let cluster = Cluster::new(io.kube_client());
-    let world = observe::world(&cluster, &options.scope, &options.policy, now).await?;
+    let world = observe::world(&cluster, &options.scope, &options.policy, now);
+    let world = tokio::time::timeout_at(deadline, world)
+        .await
+        .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
     let mut report = Report::new(now);
-    report.malformed(&world.malformed);
+    for (name, problem) in &world.malformed {
+        if is_chosen(options, name) {
+            report.malformed(name, problem);
+        }
+    }
     let world = Arc::new(world);
     let mut tasks = futures::stream::iter(chosen(&world, options).map(|canary| {
         let (world, io, options) = (world.clone(), io.clone(), options.clone());
@@ -126,12 +134,7 @@ fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + us
     let mut canaries: Vec<Canary> = world
         .canaries
         .iter()
-        .filter(|canary| {
-            options.canary.as_ref().is_none_or(|(namespace, name)| {
-                canary.metadata.namespace.as_ref() == Some(namespace)
-                    && canary.metadata.name.as_ref() == Some(name)
-            })
-        })
+        .filter(|canary| is_chosen(options, &name_of(canary)))
         .cloned()
         .collect();
     canaries.sort_by_key(|canary| {
@@ -141,6 +144,12 @@ fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + us
             .and_then(|status| status.last_transition_time.as_ref().map(|time| time.0))
     });
     canaries.into_iter()
+}
+
+/// Whether the pass is about this canary, by `namespace/name`.
+fn is_chosen(options: &Options, canary: &str) -> bool {
+    let chosen = options.canary.as_ref();
+    chosen.is_none_or(|(namespace, name)| canary.split_once('/') == Some((namespace, name)))
 }
 
 fn name_of(canary: &Canary) -> String {
@@ -156,22 +165,22 @@ fn name_of(canary: &Canary) -> String {
 async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> Handled {
     let name = name_of(canary);
     let mut handled = Handled::of(canary);
-    if canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none() {
+    if observe::is_left_alone(canary) {
         return handled.with(Outcome::Rested, "suspended");
     }
     if let Some(problems) = world.contested.get(&name) {
-        return handled.refused(problems.clone());
+        return handled.refused(problems);
     }
     let cluster = Cluster::new(io.kube_client());
     let snapshot = match observe::snapshot(&cluster, world, canary).await {
         Ok(snapshot) => snapshot,
-        Err(Unobserved::Problems(problems)) => return handled.refused(problems),
+        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
         Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
         Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
     };
     let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
         Ok(checks) => checks,
-        Err(problem) => return handled.refused(vec![problem]),
+        Err(problem) => return handled.refused(&[problem]),
     };
     let answers = if decide::are_checks_due(&snapshot) {
         Some(ask(io, &snapshot, &checks).await)
@@ -217,7 +226,7 @@ async fn act(
     match decision.step {
         Step::Rest => handled.with(Outcome::Rested, reason),
         Step::Wait | Step::Ask => handled.with(Outcome::Waited, reason),
-        Step::Refuse(problems) => handled.refused(problems),
+        Step::Refuse(problems) => handled.refused(&problems),
         Step::Finalizer { present } => {
             match converge::finalizer(cluster, &snapshot.canary, present).await {
                 Ok(()) | Err(cluster::Error::NotFound) => handled.with(Outcome::Stepped, reason),
@@ -279,14 +288,17 @@ async fn finish(
     }
 }
 
+/// Where Flagger is, its definitions are there already, and belong to whatever installed them:
+/// without the last flag the server would refuse to change them.
+const INSTALL_CRDS: &str = "davy crds | kubectl apply --server-side --force-conflicts -f -";
+
 /// Why there was no pass, for the one who runs it.
 pub fn could_not_start(error: &cluster::Error) -> String {
     match error {
-        cluster::Error::NotServed => {
+        cluster::Error::NotServed => format!(
             "the CustomResourceDefinition canaries.flagger.app is not installed; install it with: \
-             davy crds | kubectl apply --server-side -f -"
-                .to_owned()
-        }
+             {INSTALL_CRDS}"
+        ),
         error => format!("listing canaries.flagger.app: {error}"),
     }
 }
@@ -295,6 +307,6 @@ pub fn could_not_start(error: &cluster::Error) -> String {
 pub fn missing_fields(fields: &str) -> Problem {
     Problem(format!(
         "the installed CustomResourceDefinition canaries.flagger.app does not keep Davy's status \
-         ({fields}); install it with: davy crds | kubectl apply --server-side -f -"
+         ({fields}); install it with: {INSTALL_CRDS}"
     ))
 }

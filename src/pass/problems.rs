@@ -6,11 +6,21 @@ use std::collections::BTreeMap;
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::objects::{Key, Names, Policy, Problem, SERVICE, controller_uid};
-use crate::pass::observe::Unobserved;
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Terms;
 use crate::routers::{self, Router};
 use crate::workloads::{self, Autoscaler, Workload};
+
+/// Why there is no snapshot of a canary.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unobserved {
+    /// The Canary, or what it refers to, is not as it must be.
+    Problems(Vec<Problem>),
+    /// The API server did not answer.
+    Failed(String),
+    /// An earlier incarnation has not gone yet.
+    Wait(String),
+}
 
 /// The plug-ins and terms that a Canary names.
 pub struct Resolved {
@@ -32,7 +42,13 @@ pub fn provider<'a>(canary: &'a Canary, policy: &'a Policy) -> &'a str {
 
 /// Everything that the manifest names, or every problem that it has.
 pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem>> {
-    let mut problems = unsupported(canary);
+    let deleting = canary.metadata.deletion_timestamp.is_some();
+    // What a release may not ask for does not matter to its end.
+    let mut problems = if deleting {
+        Vec::new()
+    } else {
+        unsupported(canary)
+    };
     let mut keep = |problem| problems.push(problem);
     let router = routers::router(provider(canary, policy))
         .map_err(&mut keep)
@@ -40,11 +56,10 @@ pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem
     let workload = workloads::workload(canary).map_err(&mut keep).ok();
     let autoscaler = workloads::autoscaler(canary).map_err(&mut keep).ok();
     let terms = router.and_then(|router| Terms::of(canary, policy, router).map_err(keep).ok());
-    problems.extend(
-        router
-            .into_iter()
-            .flat_map(|router| router.problems(canary)),
-    );
+    let of_router = router
+        .filter(|_| !deleting)
+        .map(|router| router.problems(canary));
+    problems.extend(of_router.into_iter().flatten());
     match (terms, router, workload, autoscaler) {
         (Some(terms), Some(router), Some(workload), Some(autoscaler)) if problems.is_empty() => {
             Ok(Resolved {
@@ -62,8 +77,14 @@ pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem
 fn unsupported(canary: &Canary) -> Vec<Problem> {
     let spec = &canary.spec;
     let mut problems = Vec::new();
-    if spec.service.is_none() {
-        problems.push(Problem::field("spec.service", "is required"));
+    match &spec.service {
+        None => problems.push(Problem::field("spec.service", "is required")),
+        // Flagger's definition takes any number.
+        Some(service) if !(1..=65_535).contains(&service.port) => {
+            let why = format!("{} is not within 1 to 65535", service.port);
+            problems.push(Problem::field("spec.service.port", why));
+        }
+        Some(_) => {}
     }
     let analyses: [(&str, &Option<Analysis>); 2] = [
         ("spec.analysis", &spec.analysis),

@@ -134,7 +134,7 @@ impl Handled {
     }
 
     #[must_use]
-    pub fn refused(self, problems: Vec<Problem>) -> Self {
+    pub fn refused(self, problems: &[Problem]) -> Self {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
         self.with(Outcome::Refused, &texts.join("; "))
     }
@@ -170,7 +170,7 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
             (**next).clone()
         }
         Step::Finish => snapshot.status.clone(),
-        Step::Refuse(problems) => return handled.refused(problems.clone()),
+        Step::Refuse(problems) => return handled.refused(problems),
         Step::Rest | Step::Wait | Step::Ask | Step::Finalizer { .. } => {
             return handled.with(Outcome::DryRun, &decision.reason);
         }
@@ -222,11 +222,9 @@ impl Report {
         }
     }
 
-    pub fn malformed(&mut self, malformed: &[(String, Problem)]) {
-        for (name, problem) in malformed {
-            let handled = Handled::new(name, Outcome::Refused, "");
-            self.canaries.push(handled.refused(vec![problem.clone()]));
-        }
+    pub fn malformed(&mut self, name: &str, problem: &Problem) {
+        let handled = Handled::new(name, Outcome::Refused, "");
+        self.add(handled.refused(std::slice::from_ref(problem)));
     }
 
     pub fn add(&mut self, handled: Handled) {

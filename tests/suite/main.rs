@@ -1,12 +1,23 @@
 //! The test suite: one binary, one module per subject.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails, with the place where it could not"
+)]
+
+mod architecture;
+mod bad_input;
 mod bed;
+mod cli;
 mod crds;
 mod generated;
 mod home;
 mod metrics;
 mod parity;
 mod plug_ins;
+mod podinfo;
 mod routers;
 mod scenarios;
+mod story;
 mod wire;

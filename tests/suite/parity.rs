@@ -189,18 +189,14 @@ fn bare(mut object: Value) -> Value {
         *id = json!("an id");
     }
     // How the recorder made pods stick.
-    if let Some(template) = object
-        .pointer_mut("/spec/template/metadata")
-        .and_then(Value::as_object_mut)
+    let template = object.pointer_mut("/spec/template/metadata");
+    if let Some(template) = template.and_then(Value::as_object_mut)
+        && let Some(annotations) = template.get_mut("annotations")
     {
-        if let Some(annotations) = template
-            .get_mut("annotations")
-            .and_then(Value::as_object_mut)
-        {
-            annotations.remove("lab/stuck");
-            if annotations.is_empty() {
-                template.remove("annotations");
-            }
+        let annotations = annotations.as_object_mut().expect("annotations");
+        annotations.remove("lab/stuck");
+        if annotations.is_empty() {
+            template.remove("annotations");
         }
     }
     // Flagger discovers ports in random order.
@@ -266,7 +262,7 @@ fn compare(
             }
             (Some(_), None) => differences.push(format!("{name}: is missing (at {rest})")),
             (None, Some(_)) => {
-                differences.push(format!("{name}: is not in the recording (at {rest})"))
+                differences.push(format!("{name}: is not in the recording (at {rest})"));
             }
             (None, None) => {}
         }

@@ -13,7 +13,7 @@ use crate::api::status::{CanaryStatus, Step, StepObject};
 use crate::io::cluster::{self, Cluster};
 use crate::objects::metadata::STEP;
 use crate::objects::patch::{difference, stamp, with_resource_version};
-use crate::objects::{CANARY, Key, Rank, Wanted};
+use crate::objects::{CANARY, Key, Problem, Rank, Wanted};
 use crate::pass::FINALIZER;
 use crate::pass::claim;
 use crate::pass::snapshot::{Snapshot, percent};
@@ -132,11 +132,11 @@ async fn write(
             return Ok(false);
         }
         let wanted = match wanted(snapshot, status, key) {
-            Some(Some(wanted)) => wanted,
+            Ok(Some(wanted)) => wanted,
             // Neither there nor to be there.
-            Some(None) => return Ok(true),
+            Ok(None) => return Ok(true),
             // What was read meanwhile cannot be written on: the next pass looks again.
-            None => return Ok(false),
+            Err(_) => return Ok(false),
         };
         let result = send(cluster, snapshot, step, key, wanted).await;
         match result {
@@ -172,11 +172,11 @@ async fn write(
 
 /// The object as status wants it, from the object as it is. An object that the step only takes
 /// over stays as it is, but for the annotation.
-fn wanted(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> Option<Option<Value>> {
-    let planned = plan::plan(snapshot, status).ok()?;
+fn wanted(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> Result<Option<Value>, Problem> {
+    let planned = plan::plan(snapshot, status)?;
     let wanted = planned.into_iter().find(|wanted| wanted.key == *key);
     let live = || snapshot.objects.get(key).map(|object| (**object).clone());
-    Some(wanted.map(|Wanted { object, .. }| object).or_else(live))
+    Ok(wanted.map(|Wanted { object, .. }| object).or_else(live))
 }
 
 async fn send(

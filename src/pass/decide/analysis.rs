@@ -269,11 +269,10 @@ fn advance(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision
         snapshot.status_weight(),
         snapshot.status.iterations.unwrap_or(0),
     );
-    let mut claim = Claim::new(snapshot).checks(checks.clone()).edit(|status| {
-        status.held_since = None;
-        status.held_checks = None;
-        status.phase = Some(Phase::Progressing);
-    });
+    // Adopted in WaitingPromotion, it goes on as what it is.
+    let mut claim = Claim::enter(snapshot, Phase::Progressing)
+        .checks(checks.clone())
+        .edit(|status| status.held_checks = None);
     if weight == 0 && done <= 0 {
         if snapshot.terms.weights_unsupported {
             for text in words::weights_unsupported() {

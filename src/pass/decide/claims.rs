@@ -42,10 +42,11 @@ impl Gap {
             && !route_is_open;
         let drift = wrong
             .iter()
-            .filter(|key| !open.contains(key) && !(lowered && snapshot.is_route(key)))
+            .filter(|key| !open.contains(*key))
+            .filter(|key| !lowered || !snapshot.is_route(key))
             .cloned()
             .collect();
-        let lowered_by = lowered.then(|| last_writer(snapshot)).flatten();
+        let lowered_by = if lowered { last_writer(snapshot) } else { None };
         Self {
             open,
             drift,
@@ -227,6 +228,9 @@ impl<'a> Claim<'a> {
         };
         let mut named = differing(snapshot, &planned);
         named.extend(gap.carried().cloned());
+        // What is neither there nor to be there would be unfinished for ever.
+        let is_planned = |key: &Key| planned.iter().any(|wanted| wanted.key == *key);
+        named.retain(|key| snapshot.objects.contains_key(key) || is_planned(key));
         if snapshot.status.step.is_none() {
             named.extend(planned.into_iter().map(|wanted| wanted.key));
         }

@@ -259,6 +259,11 @@ fn at_rest(snapshot: &Snapshot, gap: &Gap) -> Decision {
 }
 
 fn terminating(snapshot: &Snapshot, gap: &Gap) -> Decision {
+    if snapshot.target().is_none() {
+        let step = Step::Finalizer { present: false };
+        let reason = "the target is gone, and nothing is left to give back".to_owned();
+        return Decision { step, reason };
+    }
     if let Some(decision) = claims::unfinished(snapshot, gap) {
         return decision;
     }

@@ -12,6 +12,7 @@ pub(crate) mod exporter;
 mod identity;
 mod keeper;
 mod objects;
+pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod pushgateway;
 mod smoke;
@@ -20,7 +21,7 @@ pub(crate) mod wait;
 use std::{
     env,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -91,6 +92,25 @@ pub(crate) async fn pushgateway() -> Option<Pushgateway> {
     )
 }
 
+/// A control plane of the caller's own, for what would be in the way of others: definitions that are
+/// missing or wrong. `None` when the cluster tier is skipped.
+///
+/// # Panics
+/// As [`control_plane`].
+pub(crate) async fn control_plane_of_ones_own() -> Option<ControlPlane> {
+    let binaries = binaries().unwrap_or_else(|error| panic!("{error}"))?;
+    let started = ControlPlane::start(&binaries).await;
+    Some(started.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Data that the project shares with others, beside the repository.
+pub(crate) fn shared() -> PathBuf {
+    env::var_os("DAVY_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    )
+}
+
 fn settle<T>(outcome: &Result<Option<T>, String>) -> Option<&T> {
     outcome
         .as_ref()
@@ -124,6 +144,7 @@ fn program(name: &str) -> Result<Option<PathBuf>, String> {
         "go" => ("the control plane", "no Go toolchain"),
         other => (other, "no such program"),
     };
+    #[expect(clippy::disallowed_methods, reason = "how the test tier is chosen")]
     let tier = env::var("DAVY_TEST_CLUSTER").unwrap_or_default();
     let found = match tier.as_str() {
         "off" => return skip(&format!("{what}: DAVY_TEST_CLUSTER=off")),

@@ -1,6 +1,6 @@
 //! The test bed itself: what the other tests take for granted of it.
 use std::{
-    env, fs,
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
@@ -18,7 +18,7 @@ use kube::{
 };
 
 use super::{
-    control_plane, exporter::Traffic, keeper::Keeper, prometheus, pushgateway, wait::until,
+    control_plane, exporter::Traffic, keeper::Keeper, prometheus, pushgateway, shared, wait::until,
 };
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -258,14 +258,6 @@ async fn crds_of_the_driven_systems_are_served() {
         .get("httproutes.gateway.networking.k8s.io")
         .await;
     assert!(route.is_ok());
-}
-
-/// Data that the project shares with others, beside the repository.
-fn shared() -> PathBuf {
-    env::var_os("DAVY_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    )
 }
 
 #[tokio::test]

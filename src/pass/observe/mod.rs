@@ -1,0 +1,182 @@
+//! Reading the world: the Canaries first, then their objects by one list for each kind, then what
+//! only some canaries need. Reads only, always the most recent state.
+
+mod canary;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::canary::Canary;
+use crate::io::cluster::{Cluster, Error, Scope};
+use crate::objects::{
+    CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, references,
+};
+use crate::pass::problems;
+use crate::{routers, workloads};
+
+pub use canary::snapshot;
+
+/// Everything that was listed once for all canaries of a pass.
+pub struct World {
+    pub now: Timestamp,
+    pub policy: Arc<Policy>,
+    pub canaries: Vec<Canary>,
+    /// Canaries that are no Canary, with what is wrong: reported on themselves only.
+    pub malformed: Vec<(String, Problem)>,
+    /// What several Canaries claim at once, by `namespace/name` of each of them.
+    pub contested: BTreeMap<String, Vec<Problem>>,
+    objects: BTreeMap<String, Objects>,
+    /// Kinds that could not be read; only canaries that need them are held up.
+    unreadable: Vec<(&'static Kind, Error)>,
+}
+
+/// Reads the Canaries of `scope` and every object that they name.
+pub async fn world(
+    cluster: &Cluster,
+    scope: &Scope,
+    policy: &Arc<Policy>,
+    now: Timestamp,
+) -> Result<World, Error> {
+    let mut canaries = Vec::new();
+    let mut malformed = Vec::new();
+    // Before any of their objects: objects read first would let a fresh claim stand on a stale
+    // route.
+    for item in cluster.list(&CANARY, scope, None).await? {
+        let name = format!(
+            "{}/{}",
+            item["metadata"]["namespace"].as_str().unwrap_or_default(),
+            item["metadata"]["name"].as_str().unwrap_or_default()
+        );
+        match serde_json::from_value::<Canary>(item) {
+            Ok(canary) => canaries.push(canary),
+            Err(error) => malformed.push((name, Problem(format!("not a valid Canary: {error}")))),
+        }
+    }
+    let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+    for canary in canaries.iter().filter(|canary| !is_left_alone(canary)) {
+        let names = Names::of(canary);
+        wanted
+            .entry(names.namespace.clone())
+            .or_default()
+            .extend(keys(canary, &names, policy));
+    }
+    let mut world = World {
+        now,
+        policy: policy.clone(),
+        contested: problems::contested(&canaries, policy),
+        canaries,
+        malformed,
+        objects: BTreeMap::new(),
+        unreadable: Vec::new(),
+    };
+    let kinds: BTreeSet<&'static Kind> = wanted.values().flatten().map(|key| key.kind).collect();
+    let lists = kinds.into_iter().map(|kind| async move {
+        let listed = cluster.list(kind, scope, None).await;
+        (kind, listed)
+    });
+    for (kind, listed) in futures::future::join_all(lists).await {
+        world.keep(kind, kind.kind, listed, &wanted);
+    }
+    let config_maps = world.config_maps();
+    if !config_maps.is_empty() {
+        let listed = cluster.list_metadata(&CONFIG_MAP, scope).await;
+        world.keep(&CONFIG_MAP, "PartialObjectMetadata", listed, &config_maps);
+    }
+    Ok(world)
+}
+
+/// The objects that every canary has, whatever its phase.
+fn keys(canary: &Canary, names: &Names, policy: &Policy) -> Vec<Key> {
+    let mut keys: Vec<Key> = [&names.apex, &names.apex_primary, &names.apex_canary]
+        .map(|name| Key::new(&SERVICE, &**name))
+        .into();
+    if let Ok(workload) = workloads::workload(canary) {
+        keys.push(Key::new(workload.kind(), &*names.target));
+        keys.push(Key::new(workload.kind(), &*names.primary));
+    }
+    if let Ok(router) = routers::router(problems::provider(canary, policy)) {
+        keys.extend(router.keys(names));
+    }
+    if let (Ok(Some(autoscaler)), Some(reference)) =
+        (workloads::autoscaler(canary), &canary.spec.autoscaler_ref)
+    {
+        keys.extend(autoscaler.keys(names, &reference.name));
+    }
+    keys
+}
+
+impl World {
+    /// Keeps of a list what canaries name; a large cluster has much else.
+    fn keep(
+        &mut self,
+        kind: &'static Kind,
+        named: &str,
+        listed: Result<Vec<Value>, Error>,
+        wanted: &BTreeMap<String, BTreeSet<Key>>,
+    ) {
+        let items = match listed {
+            Ok(items) => items,
+            Err(error) => return self.unreadable.push((kind, error)),
+        };
+        for mut item in items {
+            let namespace = item["metadata"]["namespace"].as_str().unwrap_or_default();
+            let name = item["metadata"]["name"].as_str().unwrap_or_default();
+            let key = Key::new(kind, name);
+            let Some(keys) = wanted.get(namespace) else {
+                continue;
+            };
+            if !keys.contains(&key) {
+                continue;
+            }
+            let namespace = namespace.to_owned();
+            // Items of a list come without these.
+            item["apiVersion"] = kind.api_version().into();
+            item["kind"] = named.into();
+            self.objects
+                .entry(namespace)
+                .or_default()
+                .insert(key, Arc::new(item));
+        }
+    }
+
+    /// The ConfigMaps that targets refer to.
+    fn config_maps(&self) -> BTreeMap<String, BTreeSet<Key>> {
+        let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+        for canary in self.canaries.iter().filter(|_| self.policy.config_tracking) {
+            let names = Names::of(canary);
+            let Ok(workload) = workloads::workload(canary) else {
+                continue;
+            };
+            let key = Key::new(workload.kind(), &*names.target);
+            let target = self
+                .objects
+                .get(&names.namespace)
+                .and_then(|here| here.get(&key));
+            let Some(target) = target else { continue };
+            let references = references::of(workload.template(target));
+            let keys = references.into_iter().map(|reference| reference.key);
+            wanted
+                .entry(names.namespace)
+                .or_default()
+                .extend(keys.filter(|key| *key.kind == CONFIG_MAP));
+        }
+        wanted.retain(|_, keys| !keys.is_empty());
+        wanted
+    }
+
+    fn unreadable(&self, keys: &BTreeSet<Key>) -> Option<String> {
+        let (kind, error) = self
+            .unreadable
+            .iter()
+            .find(|(kind, _)| keys.iter().any(|key| key.kind == *kind))?;
+        Some(format!("listing {}: {error}", kind.plural))
+    }
+}
+
+/// Suspended means untouched; a deletion is seen through all the same.
+pub fn is_left_alone(canary: &Canary) -> bool {
+    canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none()
+}
