@@ -22,7 +22,7 @@ use crate::io::clock::Clock;
 const CONNECTIONS_MAX: usize = 32;
 /// How long a connection may stay without asking anything whole.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is shown. Clones show the same.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn health_ends_when_passes_stop_succeeding() {
         let at = |second| Timestamp::from_second(second).expect("a time");
-        let shown = Shown::new(at(1_000), Duration::from_secs(60));
+        let shown = Shown::new(at(1_000), Duration::from_mins(1));
         let health = |second| shown.answer(&Method::GET, "/healthz", at(second)).status();
         assert_eq!(health(1_060), StatusCode::OK);
         assert_eq!(health(1_061), StatusCode::SERVICE_UNAVAILABLE);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn nothing_but_reading_is_answered() {
-        let shown = Shown::new(Timestamp::UNIX_EPOCH, Duration::from_secs(60));
+        let shown = Shown::new(Timestamp::UNIX_EPOCH, Duration::from_mins(1));
         let status = |method, path| {
             let now = Timestamp::UNIX_EPOCH;
             shown.answer(&method, path, now).status()

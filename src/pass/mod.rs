@@ -95,7 +95,7 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
                 return Handled::new(&name, Outcome::NotReached, "the pass was stopped");
             }
             let mut handling =
-                tokio::spawn(async move { handle(&io, &options, &world, &canary).await });
+                tokio::spawn(async move { Box::pin(handle(&io, &options, &world, &canary)).await });
             match tokio::time::timeout_at(deadline, &mut handling).await {
                 Ok(Ok(handled)) => handled,
                 Ok(Err(_)) => Handled::new(&name, Outcome::Failed, "a bug: handling it panicked"),

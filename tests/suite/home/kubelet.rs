@@ -1,5 +1,5 @@
 //! A stand-in for the kubelets: each pod of Davy runs as a local process, with the pod's arguments
-//! and environment and a token of its ServiceAccount. Pods whose image tag holds "stuck" are left
+//! and environment and a token of its `ServiceAccount`. Pods whose image tag holds "stuck" are left
 //! alone by the simulated nodes, so those are this one's.
 use std::{
     collections::BTreeMap,

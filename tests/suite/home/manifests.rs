@@ -37,7 +37,7 @@ async fn namespaced_overlay_releases_under_its_role() {
     run_under_manifests("namespaced", "", true).await;
 }
 
-/// `by_hand`: Jobs are made from the CronJob as people do, and not awaited from its controller.
+/// `by_hand`: Jobs are made from the `CronJob` as people do, and not awaited from its controller.
 async fn run_under_manifests(overlay: &str, components: &str, by_hand: bool) {
     let (Some(cluster), Some(metrics)) = (control_plane().await, prometheus().await) else {
         return;
@@ -237,7 +237,7 @@ async fn both(
     }
 }
 
-/// Jobs made from the CronJob, one after the other.
+/// Jobs made from the `CronJob`, one after the other.
 #[derive(Default)]
 struct Jobs(u32);
 

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use super::stage::Stage;
 
-/// A kubeconfig that leads through the meddler, as this ServiceAccount.
+/// A kubeconfig that leads through the meddler, as this `ServiceAccount`.
 pub(super) async fn kubeconfig(stage: &Stage, account: &str) -> PathBuf {
     let cluster = stage.cluster;
     let direct = cluster

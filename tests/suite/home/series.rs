@@ -269,7 +269,7 @@ fn refusing() -> String {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     thread::spawn(move || {
         for mut connection in listener.incoming().flatten() {
-            let _ = connection.read(&mut [0; 65_536]);
+            let _ = connection.read(&mut vec![0; 65_536]);
             let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
             let _ = std::io::Write::write_all(&mut connection, answer);
         }
@@ -294,9 +294,10 @@ async fn loop_serves_its_series_and_its_health() {
         .expect("the program starts");
     let served = until("the series are served", DEADLINE, async || {
         let (status, page) = get(address, "/metrics").map_err(|error| error.to_string())?;
-        match page.contains("davy_pass_canaries") {
-            true => Ok((status, page)),
-            false => Err(format!("{status} {page}")),
+        if page.contains("davy_pass_canaries") {
+            Ok((status, page))
+        } else {
+            Err(format!("{status} {page}"))
         }
     })
     .await;

@@ -48,7 +48,8 @@ impl Stage {
 
     /// A PATH with our programs before all others.
     pub(super) fn path(&self) -> String {
-        let others = std::env::var("PATH").expect("a PATH");
+        let others = std::env::var_os("PATH").expect("a PATH");
+        let others = others.display();
         format!("{}:{others}", self.programs.path().display())
     }
 
