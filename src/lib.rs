@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! observe ──► Snapshot ──► decide ──► Step ──► claim ──► converge ──► deliver
-//! (reads)                  (pure)              (status)  (cluster)    (Events)
+//! (reads)                  (pure)              (status)  (cluster)    (Events, series)
 //! ```
 //!
 //! *Status says what should be; `decide` changes what status says; `converge` makes it so;
@@ -47,6 +47,9 @@
 //!   thing in which the two differ.
 //! - **There is no retry** but the bounded one after a conflict, which reads first.
 //! - **Objects are JSON.** Typed views only read, so that fields of a newer API server survive.
+//! - **No right is unused.** Verbs stand in one table beside the requests (`io::rights`), the shipped
+//!   Roles are made from it, and a run under them holds it against the audit log.
+//! - **A series is status as text** (`pass::deliver::series`): what is counted was claimed.
 //! - **Nothing is random.** Names and ids follow from the Canary and the revision.
 //!
 //! `tests/suite/architecture.rs` holds the imports against the table.

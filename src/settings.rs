@@ -22,6 +22,8 @@ struct Texts {
     selector_labels: Option<String>,
     include_label_prefix: Option<String>,
     config_tracking: Option<String>,
+    pushgateway_url: Option<String>,
+    cluster_name: Option<String>,
     pass_deadline: Option<String>,
     concurrency: Option<String>,
     allow_addresses: Option<String>,
@@ -37,6 +39,8 @@ pub const NAMES: &[&str] = &[
     "DAVY_SELECTOR_LABELS",
     "DAVY_INCLUDE_LABEL_PREFIX",
     "DAVY_CONFIG_TRACKING",
+    "DAVY_PUSHGATEWAY_URL",
+    "DAVY_CLUSTER_NAME",
     "DAVY_PASS_DEADLINE",
     "DAVY_CONCURRENCY",
     "DAVY_ALLOW_ADDRESSES",
@@ -51,6 +55,10 @@ pub struct Settings {
     pub metrics_server: String,
     pub scope: Scope,
     pub policy: Arc<Policy>,
+    /// Where the series of a pass are pushed.
+    pub pushgateway_url: Option<String>,
+    /// What this cluster is called where several report to one place.
+    pub cluster_name: String,
     pub pass_deadline: Duration,
     pub concurrency: usize,
     /// Addresses that a resource may name although they are refused otherwise.
@@ -90,6 +98,8 @@ impl Texts {
             selector_labels,
             include_label_prefix,
             config_tracking,
+            pushgateway_url,
+            cluster_name,
             pass_deadline,
             concurrency,
             allow_addresses,
@@ -128,6 +138,10 @@ impl Texts {
                 .checked("DAVY_NAMESPACE", namespace, label)
                 .map_or(Scope::Cluster, Scope::Namespace),
             policy: Arc::new(policy),
+            pushgateway_url: problems.checked("DAVY_PUSHGATEWAY_URL", pushgateway_url, address),
+            cluster_name: problems
+                .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
+                .unwrap_or_else(|| "default".to_owned()),
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {
                     duration::parse(text).and_then(|time| {
@@ -212,6 +226,22 @@ fn address(text: &str) -> Result<String, String> {
         _ => Err(format!(
             "\"{text}\" is not a URL that starts with http:// or https://"
         )),
+    }
+}
+
+/// A name that can stand in a path, a label and a file's name.
+fn cluster(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 253
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "\"{text}\" is not a name of letters, digits, hyphens, underscores and dots"
+        ))
     }
 }
 

@@ -94,6 +94,11 @@ pub struct CanaryStatus {
     #[schemars(schema_with = "schema::time")]
     pub held_since: Option<Time>,
 
+    /// When this analysis began. What it takes until a promotion or a rollback goes into the totals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub analysis_since: Option<Time>,
+
     /// Checks of this analysis without an answer; errorThreshold says how many are borne.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_checks: Option<i64>,
@@ -349,6 +354,11 @@ pub struct Totals {
     #[serde(default)]
     #[schemars(transform = schema::without_default)]
     pub promotions: i64,
+
+    /// Those of them that were promoted without an analysis, by skipAnalysis.
+    #[serde(default)]
+    #[schemars(transform = schema::without_default)]
+    pub skipped: i64,
 
     /// New versions rolled back.
     #[serde(default)]

@@ -3,6 +3,7 @@
 mod crds;
 mod log;
 mod output;
+mod rbac;
 mod run;
 mod simulate;
 
@@ -33,6 +34,7 @@ enum Verb {
     Run(run::Arguments),
     Simulate(simulate::Arguments),
     Crds(crds::Arguments),
+    Rbac(rbac::Arguments),
 }
 
 /// How results are written.
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
+        Verb::Rbac(arguments) => rbac::run(&arguments),
     };
     ExitCode::from(code)
 }

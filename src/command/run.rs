@@ -1,12 +1,16 @@
 //! `davy run`: one pass, or one after the other for a while.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{DONE, Format, INCOMPLETE, UNUSABLE, output};
+use crate::io::listener::{self, Shown};
+use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
+use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
 use crate::pass::{self, Options};
 use crate::settings::Settings;
@@ -23,6 +27,9 @@ pub(super) struct Arguments {
     /// With --every: begin no pass after this time.
     #[arg(long = "for", value_name = "DURATION", requires = "every", value_parser = duration::parse)]
     during: Option<Duration>,
+    /// With --every: serve /metrics, and /healthz that fails when passes stop succeeding.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "every")]
+    listen: Option<SocketAddr>,
     /// Show the steps and the objects that they would change; change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -82,16 +89,23 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         stop.store(true, Ordering::SeqCst);
     });
     let Some(every) = arguments.every else {
-        return once(&io, &options, arguments.output).await;
+        return once(&io, &options, arguments.output, None).await;
     };
     let begun = io.clock.now();
+    let shown = match listen(arguments.listen, &io, every + options.deadline).await {
+        Ok(shown) => shown,
+        Err(error) => {
+            output::error(&error);
+            return UNUSABLE;
+        }
+    };
     let mut last = DONE;
     let mut next = begun;
     loop {
         if options.stop.load(Ordering::SeqCst) {
             return last;
         }
-        last = once(&io, &options, arguments.output).await;
+        last = once(&io, &options, arguments.output, shown.as_ref()).await;
         // From the planned time, not from the end of the pass, so that the schedule does not
         // drift; passes that were missed are not made up for.
         let now = io.clock.now();
@@ -111,14 +125,45 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
     }
 }
 
+/// Begins to serve, where that was asked for. Three passes may fail in a row before that is no
+/// hiccup of the API server any more.
+async fn listen(
+    address: Option<SocketAddr>,
+    io: &Io,
+    pass: Duration,
+) -> Result<Option<Shown>, String> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let shown = Shown::new(io.clock.now(), pass * 3);
+    let listening = listener::listen(address, shown.clone(), io.clock.clone()).await;
+    match listening {
+        Ok(address) => tracing::info!(%address, "listening"),
+        Err(error) => return Err(format!("listening on {address}: {error}")),
+    }
+    Ok(Some(shown))
+}
+
 fn options(arguments: &Arguments, settings: Settings) -> Options {
     // A single canary needs no more rights than its namespace's.
     let scope = match &arguments.canary {
         Some((namespace, _)) => io::cluster::Scope::Namespace(namespace.clone()),
         None => settings.scope,
     };
+    // A pass over one canary would replace the series of all others.
+    let pushgateway = settings
+        .pushgateway_url
+        .filter(|_| arguments.canary.is_none())
+        .map(|url| Pushgateway {
+            url,
+            group: Group {
+                cluster: settings.cluster_name,
+                scope: scope.clone(),
+            },
+        });
     Options {
         scope,
+        pushgateway,
         canary: arguments.canary.clone(),
         policy: settings.policy,
         metrics_server: settings.metrics_server,
@@ -129,7 +174,7 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
     }
 }
 
-async fn once(io: &Io, options: &Options, format: Format) -> u8 {
+async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>) -> u8 {
     let report = match pass::run(io, options).await {
         Ok(report) => report,
         Err(error) => {
@@ -139,6 +184,12 @@ async fn once(io: &Io, options: &Options, format: Format) -> u8 {
             return UNUSABLE;
         }
     };
+    if let Some(shown) = shown.filter(|_| !report.needs_crds()) {
+        shown.succeeded(report.started);
+        if let Some(page) = deliver::page(&report, &options.policy.mesh_provider) {
+            shown.show(page, series::TEXT_FORMAT);
+        }
+    }
     log(&report);
     show(&report, format);
     if let Some((namespace, name)) = &options.canary
@@ -158,6 +209,9 @@ async fn once(io: &Io, options: &Options, format: Format) -> u8 {
 
 /// One line for each canary and pass.
 fn log(report: &Report) {
+    for untold in &report.untold {
+        tracing::warn!("{untold}");
+    }
     for handled in &report.canaries {
         let phase = handled
             .phase

@@ -1,8 +1,12 @@
 //! All effects. `Io` is the one thing in which a real pass and a rehearsal differ: requests go over
 //! its wire, and the time is its clock's.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt, service_fn};
 
 use crate::io::clock::Clock;
 
@@ -11,7 +15,10 @@ pub mod ask;
 pub mod clock;
 pub mod cluster;
 mod kubernetes;
+pub mod listener;
 mod plain;
+pub mod pushgateway;
+pub mod rights;
 pub mod wire;
 
 /// The world, as far as Davy can touch it.
@@ -58,6 +65,20 @@ pub enum WireError {
 }
 
 impl Io {
+    /// The same, and how many requests went to Kubernetes since.
+    pub fn counted(&self) -> (Self, Arc<AtomicU64>) {
+        let count = Arc::new(AtomicU64::new(0));
+        let (wire, counting) = (self.wire.clone(), count.clone());
+        let wire = Wire::new(service_fn(move |request: http::Request<Bytes>| {
+            if request.uri().host().is_none() {
+                counting.fetch_add(1, Ordering::Relaxed);
+            }
+            wire.clone().oneshot(request)
+        }));
+        let clock = self.clock.clone();
+        (Self { wire, clock }, count)
+    }
+
     /// A client for Kubernetes over the wire. To be called within a runtime.
     pub fn kube_client(&self) -> kube::Client {
         wire::kube_client(&self.wire)

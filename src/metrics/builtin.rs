@@ -27,6 +27,13 @@ const BUILT_IN: [(&str, Unit, Option<&Observer>); 4] = [
     ),
 ];
 
+/// Whether the value of a check by this name is in milliseconds.
+pub fn is_in_milliseconds(metric: &str) -> bool {
+    BUILT_IN
+        .iter()
+        .any(|(name, unit, _)| *name == metric && *unit == Unit::Milliseconds)
+}
+
 const DEFAULT_INTERVAL: &str = "1m";
 
 /// The checks of the canary's analysis, in its order. `metrics_server` is the settings' address,

@@ -132,6 +132,11 @@ pub fn checks(view: &View<'_>, metrics_server: &str) -> Result<Vec<Check>, Probl
     builtin::checks(view, metrics_server)
 }
 
+/// Whether the value of a check by this name is in milliseconds.
+pub fn is_in_milliseconds(metric: &str) -> bool {
+    builtin::is_in_milliseconds(metric)
+}
+
 /// The Event of a check that did not pass, in Flagger's words.
 pub fn halt_text(names: &Names, check: &Check, judgement: &Judgement) -> Option<String> {
     halt::text(names, check, judgement)

@@ -13,6 +13,7 @@ pub mod report;
 pub mod snapshot;
 pub mod step;
 pub mod terms;
+pub mod totals;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use futures::StreamExt;
 
 use crate::api::canary::Canary;
 use crate::io::cluster::{self, Cluster, Scope};
+use crate::io::pushgateway::Pushgateway;
 use crate::io::{self, Io};
 use crate::objects::{Policy, Problem};
 use crate::{judges, metrics};
@@ -48,6 +50,8 @@ pub struct Options {
     pub policy: Arc<Policy>,
     /// The Prometheus of canaries that name none.
     pub metrics_server: String,
+    /// Where the series of the pass go.
+    pub pushgateway: Option<Pushgateway>,
     /// Canaries handled at the same time.
     pub concurrency: usize,
     /// When the pass ends, finished or not; measured by the wall clock.
@@ -68,7 +72,9 @@ pub struct Options {
 /// An error says that the pass could not start: the Canaries themselves could not be read.
 pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let deadline = tokio::time::Instant::now() + options.deadline;
+    let begun = tokio::time::Instant::now();
     let now = io.clock.now();
+    let (io, requests) = &io.counted();
     let cluster = Cluster::new(io.kube_client());
     let world = observe::world(&cluster, &options.scope, &options.policy, now);
     let world = tokio::time::timeout_at(deadline, world)
@@ -89,7 +95,7 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
                 return Handled::new(&name, Outcome::NotReached, "the pass was stopped");
             }
             let mut handling =
-                tokio::spawn(async move { handle(&io, &options, &world, &canary).await });
+                tokio::spawn(async move { Box::pin(handle(&io, &options, &world, &canary)).await });
             match tokio::time::timeout_at(deadline, &mut handling).await {
                 Ok(Ok(handled)) => handled,
                 Ok(Err(_)) => Handled::new(&name, Outcome::Failed, "a bug: handling it panicked"),
@@ -105,7 +111,21 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     while let Some(handled) = tasks.next().await {
         report.add(handled);
     }
-    report.finish();
+    drop(tasks);
+    let seconds = begun.elapsed().as_secs_f64();
+    let requests = requests.load(Ordering::Relaxed);
+    report.finish(&world.canaries, seconds, requests);
+    if let Some(pushgateway) = options.pushgateway.as_ref().filter(|_| !options.dry_run) {
+        let provider = &options.policy.mesh_provider;
+        let told = deliver::metrics(io, pushgateway, &report, provider);
+        match tokio::time::timeout_at(deadline, told).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => report.untold.push(format!("metrics not pushed: {why}")),
+            Err(_) => report
+                .untold
+                .push("metrics not pushed: the pass ran out of time".to_owned()),
+        }
+    }
     Ok(report)
 }
 
@@ -229,7 +249,8 @@ async fn act(
         Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
             Ok(Claimed::Ours(canary)) => {
                 let status = canary.status.clone().unwrap_or_default();
-                let handled = handled.stepped(&status, reason);
+                let mut handled = handled.stepped(&status, reason);
+                handled.status = Some(Box::new(status.clone()));
                 finish(cluster, snapshot, &status, handled).await
             }
             Ok(Claimed::Lost) => handled.with(Outcome::Superseded, "another pass was faster"),

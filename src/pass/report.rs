@@ -1,5 +1,7 @@
 //! What a pass did, canary by canary: for the log, the summary and `-o json`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +12,7 @@ use crate::io::cluster;
 use crate::objects::Problem;
 use crate::objects::patch::difference;
 use crate::pass::converge::plan::plan;
+use crate::pass::deliver::series::Subject;
 use crate::pass::snapshot::{Snapshot, percent};
 use crate::pass::step::{Decision, Step};
 
@@ -35,6 +38,33 @@ pub enum Outcome {
     DryRun,
 }
 
+impl Outcome {
+    pub const ALL: &[Self] = &[
+        Self::Stepped,
+        Self::Rested,
+        Self::Waited,
+        Self::Superseded,
+        Self::Refused,
+        Self::Failed,
+        Self::NotReached,
+        Self::DryRun,
+    ];
+
+    /// As `-o json` and the series call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stepped => "stepped",
+            Self::Rested => "rested",
+            Self::Waited => "waited",
+            Self::Superseded => "superseded",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::NotReached => "notReached",
+            Self::DryRun => "dryRun",
+        }
+    }
+}
+
 /// One canary in one pass.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +85,9 @@ pub struct Handled {
     /// Only our CRDs hold our status; this says what is missing.
     #[serde(skip)]
     pub needs_crds: bool,
+    /// The status that this pass claimed.
+    #[serde(skip)]
+    pub status: Option<Box<CanaryStatus>>,
 }
 
 /// An object that a step would write.
@@ -77,6 +110,7 @@ impl Handled {
             events: Vec::new(),
             changes: Vec::new(),
             needs_crds: false,
+            status: None,
         }
     }
 
@@ -163,6 +197,17 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
 pub struct Report {
     pub started: Timestamp,
     pub canaries: Vec<Handled>,
+    /// What could not be told, and to whom; nothing else depends on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<String>,
+    /// Every canary that the pass read, handled or not, as its series tell it.
+    #[serde(skip)]
+    pub subjects: Vec<Subject>,
+    /// How long the pass took.
+    #[serde(skip)]
+    pub seconds: f64,
+    #[serde(skip)]
+    pub api_requests: u64,
 }
 
 impl Report {
@@ -170,6 +215,10 @@ impl Report {
         Self {
             started,
             canaries: Vec::new(),
+            untold: Vec::new(),
+            subjects: Vec::new(),
+            seconds: 0.0,
+            api_requests: 0,
         }
     }
 
@@ -182,9 +231,24 @@ impl Report {
         self.canaries.push(handled);
     }
 
-    /// Puts the canaries in order of name, whatever order they were handled in.
-    pub fn finish(&mut self) {
+    /// Puts the canaries in order of name, whatever order they were handled in, and keeps of each
+    /// that was read what its series tell.
+    pub fn finish(&mut self, read: &[Canary], seconds: f64, api_requests: u64) {
         self.canaries.sort_by(|a, b| a.canary.cmp(&b.canary));
+        let claimed: BTreeMap<&str, &CanaryStatus> = self
+            .canaries
+            .iter()
+            .filter_map(|handled| Some((&*handled.canary, handled.status.as_deref()?)))
+            .collect();
+        let unclaimed = CanaryStatus::default();
+        let subjects = read.iter().map(|canary| {
+            let stored = canary.status.as_ref().unwrap_or(&unclaimed);
+            let claimed = claimed.get(&*super::name_of(canary)).copied();
+            Subject::of(canary, claimed.unwrap_or(stored))
+        });
+        self.subjects = subjects.collect();
+        self.seconds = seconds;
+        self.api_requests = api_requests;
     }
 
     pub fn count(&self, outcome: Outcome) -> usize {
@@ -235,6 +299,9 @@ impl std::fmt::Display for Report {
                 0 => {}
                 count => write!(f, ", {count} {word}")?,
             }
+        }
+        for untold in &self.untold {
+            write!(f, "; {untold}")?;
         }
         Ok(())
     }

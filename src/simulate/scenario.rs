@@ -175,9 +175,7 @@ impl Scenario {
         let unusable = |path: PathBuf| move |why: String| Unusable { path, why };
         let cluster = folder.join("cluster.yaml");
         let script = folder.join("script.yaml");
-        let objects = text(&cluster)
-            .and_then(|text| documents(&text))
-            .map_err(unusable(cluster.clone()))?;
+        let objects = objects(&cluster)?;
         let parsed = text(&script)
             .and_then(|text| parsed(&text))
             .map_err(unusable(script))?;
@@ -198,6 +196,16 @@ impl Scenario {
             script: parsed,
         })
     }
+}
+
+/// The objects of a file, which may hold several documents.
+pub fn objects(path: &Path) -> Result<Vec<Value>, Unusable> {
+    text(path)
+        .and_then(|text| documents(&text))
+        .map_err(|why| Unusable {
+            path: path.to_owned(),
+            why,
+        })
 }
 
 /// By way of JSON, in which an event is a map with one key and no YAML tag.

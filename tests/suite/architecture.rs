@@ -74,6 +74,16 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        path: "pass/deliver/series.rs",
+        may_use: &["api", "metrics", "pass"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "pass/totals.rs",
+        may_use: &["api"],
+        never: EFFECTS,
+    },
+    Room {
         path: "pass/converge/plan.rs",
         may_use: &["api", "objects", "pass", "routers", "workloads"],
         never: &[

@@ -21,6 +21,10 @@ fn config_crd_holds_what_the_types_describe() {
     }
     for entry in fs::read_dir(&folder).expect("a folder") {
         let name = entry.expect("an entry").file_name();
+        // By hand: it lets kustomize take the others.
+        if name == "kustomization.yaml" {
+            continue;
+        }
         let made = names.iter().any(|made| name == made.as_str());
         assert!(made, "config/crd/{} is made by nothing", name.display());
     }

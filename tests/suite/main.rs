@@ -12,6 +12,7 @@ mod bed;
 mod cli;
 mod crds;
 mod generated;
+mod home;
 mod metrics;
 mod parity;
 mod plug_ins;

@@ -1,5 +1,7 @@
 //! Progressing: a new revision gets traffic step by step while its checks pass.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::api::analysis::OnNoData;
 use crate::api::status::{CanaryStatus, CheckStatus, Phase, Verdict};
 use crate::pass::snapshot::Snapshot;
@@ -52,7 +54,11 @@ fn fresh(snapshot: &Snapshot) -> Claim<'_> {
         .fresh_counts()
         .checks(Vec::new())
         .applied(&snapshot.revision())
-        .edit(|status| status.previous_spec = None)
+        .edit(|status| {
+            status.previous_spec = None;
+            // Without an analysis there is no time that one took.
+            status.analysis_since = (!snapshot.terms.skip_analysis).then_some(Time(snapshot.now));
+        })
 }
 
 pub(super) fn progressing(snapshot: &Snapshot, gap: &Gap, answers: Option<&Answers>) -> Decision {
@@ -101,6 +107,7 @@ fn set_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
         .weight(0)
         .fresh_counts()
         .promoted(&snapshot.revision())
+        .edit(|status| status.analysis_since = None)
         .normal(words::reverting(&snapshot.names))
         .because(
             gap,
@@ -244,7 +251,7 @@ fn held_by_checks(
         // The budget is spent and it was said: only the deadline moves now.
         return wait(text);
     }
-    let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(snapshot.now);
+    let now = Time(snapshot.now);
     let claim = Claim::new(snapshot)
         .checks(checks)
         .warning(text.to_owned())
@@ -343,10 +350,8 @@ fn rollback_claim(snapshot: &Snapshot, checks: Vec<CheckStatus>) -> Claim<'_> {
     let claim = Claim::enter(snapshot, Phase::Failed)
         .weight(0)
         .fresh_counts()
-        .edit(|status| {
-            status.previous_spec = None;
-            status.totals.get_or_insert_default().rollbacks += 1;
-        });
+        .edit(|status| status.previous_spec = None)
+        .ended(|totals| totals.rollbacks += 1);
     if checks.is_empty() {
         claim
     } else {

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::{
-    CanaryStatus, CheckStatus, EventType, Phase, Step as ClaimedStep, StepEvent, StepObject,
+    CanaryStatus, CheckStatus, EventType, Phase, Step as ClaimedStep, StepEvent, StepObject, Totals,
 };
 use crate::objects::Key;
 use crate::pass::converge::plan::{differing, plan};
 use crate::pass::snapshot::{Revision, Snapshot};
 use crate::pass::step::{Decision, Step};
+use crate::pass::totals;
 
 use super::NORMAL;
 use super::conditions::{self, Cause};
@@ -164,6 +165,19 @@ impl<'a> Claim<'a> {
         self.status.last_applied_spec = None;
         self.status.primary_spec = self.snapshot.primary_hash();
         self
+    }
+
+    /// The release has ended: `count` says how, and the time that its analysis took is kept.
+    pub(super) fn ended(self, count: impl FnOnce(&mut Totals)) -> Self {
+        let now = self.snapshot.now;
+        self.edit(|status| {
+            let since = status.analysis_since.take();
+            let totals = status.totals.get_or_insert_default();
+            count(totals);
+            if let Some(since) = since {
+                totals::observe(totals, now.duration_since(since.0).as_secs_f64());
+            }
+        })
     }
 
     pub(super) fn edit(mut self, edit: impl FnOnce(&mut CanaryStatus)) -> Self {

@@ -154,9 +154,10 @@ fn succeed(
         .weight(0)
         .fresh_counts()
         .promoted(revision)
-        .edit(|status| {
-            status.previous_spec = None;
-            status.totals.get_or_insert_default().promotions += 1;
+        .edit(forget_previous)
+        .ended(|totals| {
+            totals.promotions += 1;
+            totals.skipped += i64::from(snapshot.terms.skip_analysis);
         })
         .normal(text)
         .because(gap, "promotion finished, the canary goes to zero")
@@ -175,10 +176,8 @@ fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
     Claim::enter_because(snapshot, Phase::Failed, Some(conditions::HEALING))
         .weight(weight)
         .fresh_counts()
-        .edit(|status| {
-            status.primary_spec.clone_from(&status.previous_spec);
-            status.totals.get_or_insert_default().rollbacks += 1;
-        })
+        .edit(|status| status.primary_spec.clone_from(&status.previous_spec))
+        .ended(|totals| totals.rollbacks += 1)
         .warning(words::promotion_failed(&snapshot.names, why))
         .because(gap, &format!("promotion failed, primary not ready: {why}"))
 }

@@ -129,6 +129,7 @@ impl Play {
                 canary: None,
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
+                pushgateway: None,
                 concurrency: 1,
                 deadline: Duration::from_mins(10),
                 dry_run: false,

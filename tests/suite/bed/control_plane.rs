@@ -180,6 +180,8 @@ fn start_api_server(
         "--endpoint-reconciler-type=none".to_owned(),
         "--service-cluster-ip-range=10.32.0.0/16".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
+        // Asks whether the one who writes a blocking ownerReference may hold its owner back.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--tls-cert-file={}", certified.certificate.display()),
         format!("--tls-private-key-file={}", certified.key.display()),

@@ -57,9 +57,24 @@ pub(crate) async fn prometheus() -> Option<&'static Prometheus> {
         let Some(program) = program("prometheus")? else {
             return Ok(None);
         };
-        Prometheus::start(&program).await.map(Some)
+        Prometheus::start(&program, None).await.map(Some)
     });
     settle(started.await)
+}
+
+/// A Prometheus of the caller's own that reads this Pushgateway; `None` when it is not installed.
+///
+/// # Panics
+/// As [`control_plane`].
+pub(crate) async fn prometheus_of(pushgateway: &Pushgateway) -> Option<Prometheus> {
+    static FOUND: Shared<PathBuf> = OnceCell::const_new();
+    let found = FOUND.get_or_init(async || program("prometheus"));
+    let program = settle(found.await)?;
+    Some(
+        Prometheus::start(program, Some(pushgateway.address()))
+            .await
+            .unwrap_or_else(|error| panic!("{error}")),
+    )
 }
 
 /// An empty Pushgateway of the caller's own; `None` when it is not installed.

@@ -25,12 +25,16 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts the program with an exporter of its own, and waits until it answers.
-    pub(super) async fn start(program: &Path) -> Result<Self, String> {
+    /// Starts the program with an exporter of its own, and waits until it answers. It reads a
+    /// Pushgateway too, where there is one.
+    pub(super) async fn start(
+        program: &Path,
+        pushgateway: Option<SocketAddr>,
+    ) -> Result<Self, String> {
         let exporter = Exporter::start().map_err(|error| format!("the exporter: {error}"))?;
         let mut keeper = Keeper::new("prometheus")?;
         let config = keeper.folder().join("prometheus.yaml");
-        fs::write(&config, scrape(exporter.address()))
+        fs::write(&config, scrape(exporter.address(), pushgateway))
             .map_err(|error| format!("writing {}: {error}", config.display()))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let arguments = [
@@ -109,10 +113,16 @@ impl Prometheus {
     }
 }
 
-fn scrape(target: SocketAddr) -> String {
+fn scrape(target: SocketAddr, pushgateway: Option<SocketAddr>) -> String {
+    let pushed = pushgateway.map_or_else(String::new, |pushgateway| {
+        format!(
+            "- job_name: pushgateway\n  honor_labels: true\n  static_configs:\n  \
+             - targets: ['{pushgateway}']\n"
+        )
+    });
     format!(
         "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
-         scrape_configs:\n- job_name: istio\n  static_configs:\n  - targets: ['{target}']\n"
+         scrape_configs:\n- job_name: istio\n  static_configs:\n  - targets: ['{target}']\n{pushed}"
     )
 }
 

@@ -22,11 +22,13 @@ impl Pushgateway {
     pub(super) async fn start(program: &Path) -> Result<Self, String> {
         let mut keeper = Keeper::new("pushgateway")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        keeper.start(
-            "pushgateway",
-            program,
-            &[format!("--web.listen-address={address}")],
-        )?;
+        let arguments = [
+            format!("--web.listen-address={address}"),
+            // Debian's default is a place that all of them share: what one test has pushed would
+            // be there in the next.
+            "--persistence.file=".to_owned(),
+        ];
+        keeper.start("pushgateway", program, &arguments)?;
         keeper
             .ready(
                 "Pushgateway is ready",
@@ -41,6 +43,10 @@ impl Pushgateway {
             address,
             _keeper: keeper,
         })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// For `DAVY_PUSHGATEWAY_URL`.

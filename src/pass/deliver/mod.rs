@@ -1,12 +1,17 @@
 //! Telling the world: the Events of a step, each under a name that follows from the step, so that
-//! a second post of the same says nothing twice.
+//! a second post of the same says nothing twice; and the series of a pass.
+
+pub mod series;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::api::status::{EventType, Step};
+use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
+use crate::io::pushgateway::Pushgateway;
 use crate::objects::{EVENT, Names};
+use crate::pass::report::{Outcome, Report};
 
 /// The API server forgets Events after an hour; a step that old would be told anew.
 const AGE_MAX: SignedDuration = SignedDuration::from_mins(30);
@@ -34,6 +39,29 @@ pub async fn events(
         }
     }
     Ok(())
+}
+
+/// The series of a pass, where it is the one that knows most. The pass that was faster than this
+/// one sends them: what is older must not come after, or a counter would fall, which Prometheus
+/// takes for a restart and counts again.
+pub fn page(report: &Report, mesh_provider: &str) -> Option<String> {
+    (report.count(Outcome::Superseded) == 0).then(|| series::text(report, mesh_provider))
+}
+
+/// Sends the series of a pass.
+///
+/// # On failure
+/// The pass has been made all the same: the error is for its summary, and the next pass sends all.
+pub async fn metrics(
+    io: &Io,
+    pushgateway: &Pushgateway,
+    report: &Report,
+    mesh_provider: &str,
+) -> Result<(), String> {
+    match page(report, mesh_provider) {
+        Some(page) => pushgateway.push(io, page, series::TEXT_FORMAT).await,
+        None => Ok(()),
+    }
 }
 
 fn event(names: &Names, step: &Step, index: usize) -> Value {

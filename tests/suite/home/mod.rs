@@ -1,0 +1,15 @@
+//! Davy at home in a cluster: what is shipped for it, held against the real thing.
+#![expect(
+    clippy::expect_used,
+    reason = "a panic with a text is how a test reports"
+)]
+
+mod jobs;
+mod kubelet;
+mod manifests;
+mod meddler;
+mod pieces;
+mod rights;
+mod series;
+mod shipped;
+mod stage;
