@@ -30,7 +30,17 @@ pub async fn ask(
     checks: &[Check],
     now: Timestamp,
 ) -> Vec<Measured> {
-    let deadline = tokio::time::Instant::now() + ASK_DEADLINE;
+    ask_within(ASK_DEADLINE, io, provider, checks, now).await
+}
+
+async fn ask_within(
+    limit: Duration,
+    io: &Io,
+    provider: &dyn Provider,
+    checks: &[Check],
+    now: Timestamp,
+) -> Vec<Measured> {
+    let deadline = tokio::time::Instant::now() + limit;
     let mut replies = Vec::new();
     for _ in 0..ASK_ROUNDS {
         let requests = match provider.next(checks, &replies, now) {
@@ -39,7 +49,7 @@ pub async fn ask(
         };
         let answers = stream::iter(requests).map(async |request| {
             let answer = tokio::time::timeout_at(deadline, reply(io, request)).await;
-            answer.unwrap_or_else(|_| Err(format!("no answer within {ASK_DEADLINE:?}")))
+            answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
         });
         replies.extend(answers.buffered(ASK_CONCURRENCY).collect::<Vec<_>>().await);
     }
@@ -70,15 +80,141 @@ async fn reply(io: &Io, request: http::Request<Bytes>) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Io, Timestamp, ask, probe};
-    use crate::metrics::provider;
+    use std::sync::Arc;
+    use std::time::Duration;
 
-    /// Passes run in tasks; that a future may be sent to one is easily lost and reported far off.
-    #[expect(dead_code, reason = "it is enough that this compiles")]
-    fn both_can_be_awaited_in_a_task(io: Io, checks: Vec<Check>, now: Timestamp) {
-        tokio::spawn(async move {
-            let _ = probe(&io, provider(), &checks).await;
-            let _ = ask(&io, provider(), &checks, now).await;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use jiff::Timestamp;
+    use tokio::sync::Barrier;
+    use tower::service_fn;
+
+    use super::{ask, ask_within, probe};
+    use crate::io::clock::Clock;
+    use crate::io::{Io, Wire, WireError};
+    use crate::metrics::{Check, Measured, Next, Origin, Provider, Reply, Unit, provider};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn check(address: &str, query: &str) -> Check {
+        Check {
+            metric: "request-success-rate".to_owned(),
+            address: format!("http://{address}"),
+            origin: Origin::Settings,
+            query: query.to_owned(),
+            only_failures: None,
+            scale: 1.0,
+            interval: Duration::from_mins(1),
+            min: Some(99.0),
+            max: None,
+            unit: Unit::Percent,
+            source: "istio".to_owned(),
+        }
+    }
+
+    fn io<F>(answer: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Io
+    where
+        F: Future<Output = Result<String, WireError>> + Send + 'static,
+    {
+        let wire = service_fn(move |request: Request<Bytes>| {
+            let value = answer(request.uri().to_string());
+            async move {
+                let series = format!(r#"[{{"metric":{{}},"value":[0,"{}"]}}]"#, value.await?);
+                let data = format!(r#"{{"resultType":"vector","result":{series}}}"#);
+                let body = format!(r#"{{"status":"success","data":{data}}}"#);
+                Ok(Response::new(Bytes::from(body)))
+            }
         });
+        Io {
+            wire: Wire::new(wire),
+            clock: Clock::fixed(NOW),
+        }
+    }
+
+    /// In a task, as passes run: that a future may be sent to one is easily lost.
+    #[tokio::test]
+    async fn all_checks_are_asked_at_once_and_answered_in_order() {
+        let all = Arc::new(Barrier::new(3));
+        let io = io(move |uri| {
+            let all = all.clone();
+            async move {
+                all.wait().await;
+                let (_, number) = uri.split_once("query=").unwrap_or_default();
+                Ok(number.to_owned())
+            }
+        });
+        let measured = tokio::spawn(async move {
+            let checks = [check("a", "1"), check("b", "2"), check("a", "3")];
+            ask(&io, provider(), &checks, NOW).await
+        });
+        assert_eq!(
+            measured.await.unwrap(),
+            [1.0, 2.0, 3.0].map(Measured::Value)
+        );
+    }
+
+    #[tokio::test]
+    async fn trouble_and_lateness_stay_with_their_check() {
+        let io = io(async |uri: String| {
+            if uri.contains("late") {
+                std::future::pending::<()>().await;
+            }
+            if uri.contains("down") {
+                return Err(WireError::NotSent("connection refused".to_owned()));
+            }
+            Ok("100".to_owned())
+        });
+        let checks = [check("late", "1"), check("down", "1"), check("up", "1")];
+        let limit = Duration::from_millis(50);
+        let measured = ask_within(limit, &io, provider(), &checks, NOW).await;
+        let error = |why: &str| Measured::Error(why.to_owned());
+        let expected = [
+            error("no answer within 50ms"),
+            error("connection refused"),
+            Measured::Value(100.0),
+        ];
+        assert_eq!(measured, expected);
+    }
+
+    #[tokio::test]
+    async fn every_system_is_probed_once() {
+        let io = io(async |uri: String| match uri.as_str() {
+            "http://up/api/v1/query?query=vector%281%29" => Ok("1".to_owned()),
+            _ => Err(WireError::NotSent("connection refused".to_owned())),
+        });
+        let up = [check("up", "1"), check("up", "2")];
+        assert_eq!(probe(&io, provider(), &up).await, Ok(()));
+        assert_eq!(probe(&io, provider(), &[]).await, Ok(()));
+        let down = [check("up", "1"), check("down", "1")];
+        let why = probe(&io, provider(), &down).await;
+        assert_eq!(why, Err("connection refused".to_owned()));
+    }
+
+    struct Endless;
+
+    impl Provider for Endless {
+        fn name(&self) -> &'static str {
+            "endless"
+        }
+
+        fn next(&self, _: &[Check], _: &[Reply], _: Timestamp) -> Next {
+            Next::Ask(Vec::new())
+        }
+
+        fn probe(&self, _: &str, _: Origin) -> Result<Request<Bytes>, String> {
+            Err("never".to_owned())
+        }
+
+        fn online(&self, _: &Reply) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_is_never_done_is_an_error() {
+        let io = io(async |_| Ok(String::new()));
+        let measured = ask(&io, &Endless, &[check("a", "1"), check("a", "2")], NOW).await;
+        let endless = Measured::Error("endless was not done after 8 rounds".to_owned());
+        assert_eq!(measured, [endless.clone(), endless]);
     }
 }

@@ -66,3 +66,39 @@ impl Clock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::Clock;
+
+    #[tokio::test]
+    async fn a_virtual_clock_moves_by_sleeping_and_not_otherwise() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = Clock::fixed(start);
+        let shared = clock.clone();
+        assert_eq!(clock.now(), start);
+        clock.sleep(Duration::from_hours(1)).await;
+        assert_eq!(shared.now(), start + Duration::from_hours(1));
+        // A time that has passed is there already, and the clock does not go back to it.
+        clock.sleep_until(start).await;
+        assert_eq!(clock.now(), start + Duration::from_hours(1));
+        clock.set(start);
+        assert_eq!(shared.now(), start);
+        clock.sleep(Duration::MAX).await;
+        assert_eq!(clock.now(), Timestamp::MAX);
+    }
+
+    #[tokio::test]
+    async fn the_system_clock_does_not_wait_for_the_past() {
+        let clock = Clock::System;
+        let before = clock.now();
+        clock.sleep_until(Timestamp::MIN).await;
+        clock.set(Timestamp::MIN);
+        clock.sleep(Duration::from_millis(2)).await;
+        assert!(clock.now() >= before + Duration::from_millis(2));
+    }
+}

@@ -1,8 +1,8 @@
 //! The half of the wire that goes to Kubernetes: kube's own TLS and credentials, without its retries.
 
 use bytes::Bytes;
+use http::Request;
 use http::header::{HeaderValue, USER_AGENT};
-use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -10,7 +10,7 @@ use kube::client::ConfigExt;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::io::wire::{self, Error, Limit, cause, whole};
+use crate::io::wire::{self, Error, Limit, cause, limited, whole};
 use crate::io::{Wire, WireError};
 
 pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
@@ -46,40 +46,26 @@ pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
     let service = BoxCloneSyncService::new(service);
     Ok(Wire::new(service_fn(move |mut request: Request<Bytes>| {
         let service = service.clone();
-        async move {
-            let what = format!("{} {}", request.method(), request.uri().path());
-            request
-                .headers_mut()
-                .entry(USER_AGENT)
-                .or_insert(HeaderValue::from_static(wire::USER_AGENT));
-            let answer = async {
-                let response = service
-                    .oneshot(request.map(Full::new))
-                    .await
-                    .map_err(|why| {
-                        // Credentials and the connection come before anything is sent.
-                        let sent = why
-                            .downcast_ref::<legacy::Error>()
-                            .is_some_and(|why| !why.is_connect());
-                        let text = format!("{what}: {}", cause(&*why));
-                        if sent {
-                            WireError::NoAnswer(text)
-                        } else {
-                            WireError::NotSent(text)
-                        }
-                    })?;
-                whole(response, limit)
-                    .await
-                    .map_err(|why| WireError::NoAnswer(format!("{what}: {why}")))
-            };
-            let answer: Result<Result<Response<Bytes>, WireError>, _> =
-                tokio::time::timeout(limit.total, answer).await;
-            answer.unwrap_or_else(|_| {
-                Err(WireError::NoAnswer(format!(
-                    "{what}: no answer within {:?}",
-                    limit.total
-                )))
-            })
-        }
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let agent = HeaderValue::from_static(wire::USER_AGENT);
+        request.headers_mut().entry(USER_AGENT).or_insert(agent);
+        limited(what, limit, async move {
+            let response = service
+                .oneshot(request.map(Full::new))
+                .await
+                .map_err(|why| {
+                    // Credentials and the connection come before anything is sent.
+                    let sent = why
+                        .downcast_ref::<legacy::Error>()
+                        .is_some_and(|why| !why.is_connect());
+                    let text = cause(&*why);
+                    if sent {
+                        WireError::NoAnswer(text)
+                    } else {
+                        WireError::NotSent(text)
+                    }
+                })?;
+            whole(response, limit).await.map_err(WireError::NoAnswer)
+        })
     })))
 }

@@ -1,11 +1,7 @@
 //! The half of the wire that is plain HTTP: metrics systems, hooks, chat, whatever has an address.
+#![expect(clippy::disallowed_types, reason = "this is the wire")]
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "this is the wire that requests go over"
-)]
-
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,48 +9,46 @@ use reqwest::Client;
 use tower::service_fn;
 
 use crate::io::address::{Allowed, Checked};
-use crate::io::wire::{self, Error, Limit, cause, whole};
+use crate::io::wire::{self, Limit, cause, limited, whole};
 use crate::io::{Wire, WireError};
 use crate::metrics::Untrusted;
 
 /// Headers of HTTP/2 answers; the HTTP/1 reader has a limit of its own.
 const HEADERS_MAX: u32 = 16 << 10;
 
-pub(super) fn wire(limit: Limit, allowed: Arc<Allowed>) -> Result<Wire, Error> {
-    let trusted = client(limit, None)?;
+pub(super) fn wire(limit: Limit, allowed: Arc<Allowed>) -> Wire {
+    let trusted = lazy(limit, None);
     // Its own client, so that its own pool: a connection that was opened to a trusted address is
     // not there for an untrusted request to use.
-    let untrusted = client(limit, Some(&Checked(allowed.clone())))?;
-    Ok(Wire::new(service_fn(move |request: Request<Bytes>| {
-        let (trusted, untrusted) = (trusted.clone(), untrusted.clone());
-        let allowed = allowed.clone();
-        async move {
-            let what = format!("{} {}", request.method(), shown(request.uri()));
-            let checked = request.extensions().get::<Untrusted>().map(|_| &*allowed);
-            let client = if checked.is_some() {
-                &untrusted
-            } else {
-                &trusted
-            };
-            let answer = tokio::time::timeout(limit.total, send(client, checked, request, limit));
-            match answer.await {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(WireError::NotSent(why))) => {
-                    Err(WireError::NotSent(format!("{what}: {why}")))
-                }
-                Ok(Err(WireError::NoAnswer(why))) => {
-                    Err(WireError::NoAnswer(format!("{what}: {why}")))
-                }
-                Err(_) => Err(WireError::NoAnswer(format!(
-                    "{what}: no answer within {:?}",
-                    limit.total
-                ))),
-            }
-        }
+    let untrusted = lazy(limit, Some(Checked(allowed.clone())));
+    Wire::new(service_fn(move |request: Request<Bytes>| {
+        let checked = request
+            .extensions()
+            .get::<Untrusted>()
+            .map(|_| allowed.clone());
+        let client = checked.as_ref().map_or(&trusted, |_| &untrusted).clone();
+        let what = format!("{} {}", request.method(), shown(request.uri()));
+        limited(what, limit, async move {
+            let client = (**client)
+                .as_ref()
+                .map_err(|why| WireError::NotSent(why.clone()))?;
+            send(client, checked.as_deref(), request, limit).await
+        })
+    }))
+}
+
+/// A client that is made by the first request which needs it: to read the machine's certificates
+/// takes longer than all else before a pass begins.
+type Lazy =
+    Arc<LazyLock<Result<Client, String>, Box<dyn FnOnce() -> Result<Client, String> + Send>>>;
+
+fn lazy(limit: Limit, checked: Option<Checked>) -> Lazy {
+    Arc::new(LazyLock::new(Box::new(move || {
+        client(limit, checked.as_ref())
     })))
 }
 
-fn client(limit: Limit, checked: Option<&Checked>) -> Result<Client, Error> {
+fn client(limit: Limit, checked: Option<&Checked>) -> Result<Client, String> {
     let builder = || {
         let builder = Client::builder()
             .user_agent(wire::USER_AGENT)
@@ -73,7 +67,10 @@ fn client(limit: Limit, checked: Option<&Checked>) -> Result<Client, Error> {
     // inside of the cluster and speaks plain HTTP, so that is no reason to stop.
     builder().build().or_else(|why| {
         tracing::warn!(why = cause(&why), "no certificates found: https will fail");
-        builder().tls_certs_only([]).build().map_err(Error::Plain)
+        builder()
+            .tls_certs_only([])
+            .build()
+            .map_err(|why| cause(&why))
     })
 }
 

@@ -67,8 +67,6 @@ pub enum Error {
     },
     #[error("connecting to Kubernetes: proxies are not supported, and {0} is configured as one")]
     Proxy(String),
-    #[error("setting up HTTP")]
-    Plain(#[source] reqwest::Error),
 }
 
 /// A wire to the world. Opens no connection yet.
@@ -80,7 +78,7 @@ pub fn real(config: &kube::Config, limits: Limits, allowed: Allowed) -> Result<W
     let _ = rustls::crypto::ring::default_provider().install_default();
     let allowed = Arc::new(allowed.with_api_server(config.cluster_url.host()));
     let kubernetes = kubernetes::wire(config, limits.kubernetes)?;
-    let plain = plain::wire(limits.plain, allowed)?;
+    let plain = plain::wire(limits.plain, allowed);
     Ok(Wire::new(service_fn(move |request: Request<Bytes>| {
         // An address of a user's that is none must not become a path of the API server.
         let untrusted = request.extensions().get::<Untrusted>().is_some();
@@ -124,6 +122,24 @@ async fn logged(wire: Wire, request: Request<Bytes>) -> Result<Response<Bytes>, 
     let ms = start.elapsed().as_millis();
     tracing::debug!(%method, host, path, status, ms, "request");
     result
+}
+
+/// A response within the time limit, and errors that say what they are about.
+pub(super) async fn limited(
+    what: String,
+    limit: Limit,
+    response: impl Future<Output = Result<Response<Bytes>, WireError>>,
+) -> Result<Response<Bytes>, WireError> {
+    match tokio::time::timeout(limit.total, response).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(WireError::NotSent(why))) => Err(WireError::NotSent(format!("{what}: {why}"))),
+        Ok(Err(WireError::NoAnswer(why))) => Err(WireError::NoAnswer(format!("{what}: {why}"))),
+        // It may have been about to connect still, but nobody knows.
+        Err(_) => Err(WireError::NoAnswer(format!(
+            "{what}: no answer within {:?}",
+            limit.total
+        ))),
+    }
 }
 
 /// The whole response, if it comes in time and is not larger than allowed.

@@ -85,6 +85,7 @@ mod tests {
             address: String::new(),
             origin: Origin::Settings,
             query: String::new(),
+            only_failures: None,
             scale: 1.0,
             interval: Duration::ZERO,
             min,

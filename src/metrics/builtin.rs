@@ -100,15 +100,21 @@ fn check(
         return Err(field("interval", &"0 is no time to look back"));
     }
     let (address, origin) = address(view.canary, metrics_server)?;
-    let (template, scale) = match unit {
-        Unit::Milliseconds => (observer.duration, observer.duration_scale),
-        Unit::Percent | Unit::Plain => (observer.success_rate, 1.0),
+    let render =
+        |template: &str| promql::render(template, |name| variable(view, interval_text, name));
+    let (query, only_failures, scale) = match unit {
+        Unit::Milliseconds => (render(observer.duration)?, None, observer.duration_scale),
+        Unit::Percent | Unit::Plain => {
+            let failures = observer.only_failures().map(|template| render(&template));
+            (render(observer.success_rate)?, failures.transpose()?, 1.0)
+        }
     };
     Ok(Check {
         metric: metric.name.clone(),
         address,
         origin,
-        query: promql::render(template, |name| variable(view, interval_text, name))?,
+        query,
+        only_failures,
         scale,
         interval,
         min,

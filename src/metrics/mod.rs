@@ -24,6 +24,9 @@ pub struct Check {
     pub address: String,
     pub origin: Origin,
     pub query: String,
+    /// Asked where `query` finds no series: a number above zero says that there were requests and
+    /// that not one of them succeeded, so that the answer is zero.
+    pub only_failures: Option<String>,
     /// What the answer is multiplied by to be in `unit`.
     pub scale: f64,
     /// The window of the query.

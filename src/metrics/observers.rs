@@ -17,6 +17,24 @@ pub(super) struct Observer {
     pub(super) duration_scale: f64,
 }
 
+impl Observer {
+    /// The rate of requests where not one succeeds, else no series.
+    ///
+    /// A proxy has no series for an answer that it never gave, so the success rate of a version
+    /// which only fails is no number: without this it would look as if it had no traffic. Both
+    /// sides are the success rate's own; the second one looks at the counter itself, because a
+    /// rate needs two samples and a success may be too new for that.
+    pub(super) fn only_failures(&self) -> Option<String> {
+        let (good, rest) = self.success_rate.split_once('/')?;
+        let (all, _) = rest.rsplit_once('*')?;
+        let mut good = good.replace("rate(", "");
+        for end in ["[{{ interval }}] )", "[{{ interval }}])"] {
+            good = good.replace(end, "");
+        }
+        Some(format!("{} unless {}", all.trim(), good.trim()))
+    }
+}
+
 /// The observer of a routing provider.
 pub(super) fn observer(provider: &str) -> Option<&'static Observer> {
     let base = provider.split_once(':').map_or(provider, |(base, _)| base);

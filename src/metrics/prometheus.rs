@@ -1,5 +1,5 @@
-//! Prometheus, and all that speak its query API. One GET for each check; a reply becomes a number
-//! only if it is exactly what was asked for.
+//! Prometheus, and all that speak its query API. One GET for each check, a second one where the
+//! first finds nothing; a reply becomes a number only if it is exactly what was asked for.
 
 use std::time::Duration;
 
@@ -34,22 +34,40 @@ impl Provider for Prometheus {
     }
 
     fn next(&self, checks: &[Check], replies: &[Reply], now: Timestamp) -> Next {
-        let requests: Vec<_> = checks
+        let requests = checks
             .iter()
-            .map(|check| request(&check.address, check.origin, &check.query))
-            .collect();
-        if replies.is_empty() && requests.iter().any(Result::is_ok) {
+            .map(|check| request(&check.address, check.origin, &check.query));
+        let requests: Vec<_> = requests.collect();
+        let sent = requests.iter().flatten().count();
+        let Some((first, second)) = replies.split_at_checked(sent) else {
             return Next::Ask(requests.into_iter().flatten().collect());
+        };
+        let mut first = first.iter();
+        let found: Vec<_> = checks
+            .iter()
+            .zip(requests)
+            .map(|(check, request)| match request {
+                Ok(_) => measured(check, first.next()?, now),
+                Err(why) => Some(Measured::Error(why)),
+            })
+            .collect();
+        let doubts: Vec<_> = checks
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .filter_map(|(check, _)| {
+                request(&check.address, check.origin, check.only_failures.as_ref()?).ok()
+            })
+            .collect();
+        if second.len() < doubts.len() {
+            return Next::Ask(doubts);
         }
-        let mut replies = replies.iter();
-        let measured = checks.iter().zip(requests).map(|(check, request)| {
-            if let Err(why) = request {
-                return Measured::Error(why);
-            }
-            match replies.next() {
-                Some(reply) => measured(check, reply, now),
-                None => Measured::Error("the request was not answered".to_owned()),
-            }
+        let mut second = second.iter();
+        let measured = checks.iter().zip(found).map(|(check, found)| {
+            found.unwrap_or_else(|| {
+                let reply = check.only_failures.as_ref().and_then(|_| second.next());
+                no_series(check, reply, now)
+            })
         });
         Next::Done(measured.collect())
     }
@@ -115,26 +133,34 @@ fn url_encoded(text: &str) -> String {
     encoded
 }
 
-fn measured(check: &Check, reply: &Reply, now: Timestamp) -> Measured {
+/// What a reply says; nothing where there is no series.
+fn measured(check: &Check, reply: &Reply, now: Timestamp) -> Option<Measured> {
     let Sample { seconds, value } = match sample(reply) {
-        Err(why) => return Measured::Error(why),
-        Ok(None) => return Measured::NoData(NO_VALUES.to_owned()),
-        Ok(Some(sample)) => sample,
+        Err(why) => return Some(Measured::Error(why)),
+        Ok(sample) => sample?,
     };
     let age = now.as_duration().as_secs_f64() - seconds;
     let limit = (check.interval + TOLERANCE).as_secs_f64();
-    if !(-limit..=limit).contains(&age) {
-        let (age, side) = (age.abs(), if age < 0.0 { "in the future" } else { "old" });
-        return Measured::NoData(format!("the value is {age:.0}s {side}"));
-    }
     let value = value * check.scale;
-    // 0/0 is how a rate of nothing reads: there was no traffic, which Flagger says in these words.
-    if value.is_nan() {
+    Some(if age > limit {
+        Measured::NoData(format!("the value is {age:.0}s old"))
+    } else if age < -limit {
+        Measured::NoData(format!("the value is {:.0}s in the future", -age))
+    } else if value.is_nan() {
+        // 0/0 is how the rate of nothing reads: there was no traffic.
         Measured::NoData(NO_VALUES.to_owned())
     } else if value.is_infinite() {
         Measured::NoData(format!("the value is {value:+}"))
     } else {
         Measured::Value(value)
+    })
+}
+
+/// What it means that there was no series, by the reply to the second question.
+fn no_series(check: &Check, reply: Option<&Reply>, now: Timestamp) -> Measured {
+    match reply.and_then(|reply| measured(check, reply, now)) {
+        Some(Measured::Value(rate)) if rate > 0.0 => Measured::Value(0.0),
+        _ => Measured::NoData(NO_VALUES.to_owned()),
     }
 }
 

@@ -127,19 +127,24 @@ pub fn copies(view: &View<'_>, template: &Value) -> Result<Vec<Wanted>, Problem>
     tracked(view, template)?.iter().map(copy).collect()
 }
 
-/// What the `-primary` copies hold now, kept for a promotion that fails. All that `copies` writes
-/// to are kept, changed or not: an older one put back later would be wrong.
+/// What the `-primary` copies held when the last promotion was done, kept for one that fails.
+///
+/// Asked again after a copy was written, it does not take the new contents for the old ones:
+/// `promotedConfigs` tells them apart.
 pub fn previous_copies(view: &View<'_>, template: &Value) -> Result<Vec<Wanted>, Problem> {
-    let is_there = |config: &&Key| view.objects.contains_key(&copy_key(config));
-    let keep = |config: &Key| {
-        let copy = contents(view, &copy_key(config))?;
-        filled(view, previous_key(config), copy, Rank::PreviousConfig)
-    };
-    tracked(view, template)?
-        .iter()
-        .filter(is_there)
-        .map(keep)
-        .collect()
+    let mut wanted = Vec::new();
+    for config in tracked(view, template)? {
+        if is_to_be_kept(view, &config)? {
+            let copy = contents(view, &copy_key(&config))?;
+            wanted.push(filled(
+                view,
+                previous_key(&config),
+                copy,
+                Rank::PreviousConfig,
+            )?);
+        }
+    }
+    Ok(wanted)
 }
 
 /// The `-primary` copies with what they held before the promotion that `status` speaks of. From
@@ -151,13 +156,15 @@ pub fn restored_copies(view: &View<'_>) -> Result<Vec<Wanted>, Problem> {
         .into_iter()
         .flatten()
         .filter_map(|(name, _)| key_of_status(name));
-    configs
-        .filter(|config| view.objects.contains_key(&previous_key(config)))
-        .map(|config| {
-            let previous = contents(view, &previous_key(&config))?;
-            filled(view, copy_key(&config), previous, Rank::Config)
-        })
-        .collect()
+    let was_kept = |config: &Key| {
+        view.objects.contains_key(&previous_key(config))
+            && !matches!(promoted(view, config), Promoted::Absent)
+    };
+    let restore = |config: Key| {
+        let previous = contents(view, &previous_key(&config))?;
+        filled(view, copy_key(&config), previous, Rank::Config)
+    };
+    configs.filter(was_kept).map(restore).collect()
 }
 
 /// The template referring to the copies of these configs.
@@ -180,6 +187,48 @@ pub fn renames(view: &View<'_>, template: &Value) -> Vec<Key> {
         })
         .map(|reference| reference.key)
         .collect()
+}
+
+/// Whether what the `-primary` copy holds is what a failed promotion would have to go back to,
+/// and is not kept yet.
+fn is_to_be_kept(view: &View<'_>, config: &Key) -> Result<bool, Problem> {
+    if !view.objects.contains_key(&copy_key(config)) {
+        return Ok(false);
+    }
+    let copy = contents(view, &copy_key(config))?;
+    let is_written = hash::config_checksum(copy) == hash::config_checksum(contents(view, config)?);
+    let checksum = match promoted(view, config) {
+        Promoted::Absent => return Ok(false),
+        Promoted::Unknown => return Ok(!is_written),
+        Promoted::Checksum(checksum) => checksum,
+    };
+    if view.objects.contains_key(&previous_key(config)) {
+        let previous = contents(view, &previous_key(config))?;
+        if hash::config_checksum(previous) == *checksum {
+            return Ok(false);
+        }
+    }
+    // A copy that somebody edited is what the primary ran with, whatever was promoted.
+    Ok(hash::config_checksum(copy) == *checksum || !is_written)
+}
+
+/// What `status` says of a config at the last promotion.
+enum Promoted<'a> {
+    /// Nothing is known of that promotion.
+    Unknown,
+    /// The primary did not use it, so there is nothing to go back to.
+    Absent,
+    Checksum(&'a String),
+}
+
+fn promoted<'a>(view: &View<'a>, config: &Key) -> Promoted<'a> {
+    let status = view.canary.status.as_ref();
+    match status.and_then(|status| status.promoted_configs.as_ref()) {
+        None => Promoted::Unknown,
+        Some(checksums) => checksums
+            .get(&status_key(config))
+            .map_or(Promoted::Absent, Promoted::Checksum),
+    }
 }
 
 /// What a referred config is to this pass.

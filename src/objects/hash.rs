@@ -22,6 +22,11 @@ pub fn same_template(one: &Value, other: &Value) -> bool {
     one == other || bare(one) == bare(other)
 }
 
+/// The template of a `ReplicaSet` or `ControllerRevision` as its Deployment or `DaemonSet` had it.
+pub fn template_of_history(template: &Value) -> Value {
+    without(template, &[("labels", POD_TEMPLATE_HASH)])
+}
+
 /// The checksum of the contents of a `ConfigMap` or Secret.
 ///
 /// Over `data` alone it is Flagger's, so that what Flagger has stored is recognised. Where there
@@ -92,15 +97,23 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The template as its author wrote it.
 fn bare(template: &Value) -> Value {
+    without(
+        template,
+        &[("labels", POD_TEMPLATE_HASH), ("annotations", FLAGGER_ID)],
+    )
+}
+
+/// The template without these labels and annotations, and without what a server drops.
+fn without(template: &Value, marks: &[(&str, &str)]) -> Value {
     let mut bare = without_directives(template);
     let Some(fields) = bare.as_object_mut() else {
         return bare;
     };
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("creationTimestamp");
-        for (map, key) in [("labels", POD_TEMPLATE_HASH), ("annotations", FLAGGER_ID)] {
-            if let Some(map) = metadata.get_mut(map).and_then(Value::as_object_mut) {
-                map.remove(key);
+        for (map, key) in marks {
+            if let Some(map) = metadata.get_mut(*map).and_then(Value::as_object_mut) {
+                map.remove(*key);
             }
         }
         metadata.retain(|_, value| !is_empty(value));
@@ -128,14 +141,102 @@ fn without_directives(value: &Value) -> Value {
     }
 }
 
-/// The template of a history object as a workload takes it back.
-pub fn author_template(template: &Value) -> Value {
-    let mut template = without_directives(template);
-    if let Some(labels) = template
-        .pointer_mut("/metadata/labels")
-        .and_then(Value::as_object_mut)
-    {
-        labels.remove(POD_TEMPLATE_HASH);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_controllers_add_is_not_in_the_hash() {
+        let plain =
+            json!({ "metadata": { "labels": { "app": "a" } }, "spec": { "x": 1, "b": [{}] } });
+        let alike = [
+            json!({ "spec": { "b": [{}], "x": 1 }, "metadata": { "labels": { "app": "a" } } }),
+            json!({
+                "metadata": {
+                    "creationTimestamp": null,
+                    "labels": { "app": "a", "pod-template-hash": "5d4f" },
+                    "annotations": { "flagger-id": "1" },
+                },
+                "spec": { "x": 1, "b": [{}] },
+            }),
+            json!({
+                "$patch": "replace",
+                "metadata": { "labels": { "app": "a" }, "annotations": {} },
+                "spec": { "x": 1, "b": [{ "$patch": "replace" }], "$patch": "replace" },
+            }),
+        ];
+        for template in &alike {
+            assert_eq!(template_hash(template), template_hash(&plain), "{template}");
+            assert!(same_template(template, &plain), "{template}");
+        }
     }
-    template
+
+    #[test]
+    fn what_makes_other_pods_is_in_the_hash() {
+        let plain =
+            json!({ "metadata": { "labels": { "app": "a" } }, "spec": { "b": ["1", "2"] } });
+        let others = [
+            json!({ "metadata": { "labels": { "app": "b" } }, "spec": { "b": ["1", "2"] } }),
+            json!({ "metadata": { "labels": { "app": "a" } }, "spec": { "b": ["2", "1"] } }),
+            json!({ "metadata": { "labels": { "app": "a" } }, "spec": { "b": ["1", "2"], "c": {} } }),
+            json!({ "spec": { "b": ["1", "2"] } }),
+            json!({
+                "metadata": {
+                    "labels": { "app": "a" },
+                    "annotations": { "kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z" },
+                },
+                "spec": { "b": ["1", "2"] },
+            }),
+        ];
+        for template in &others {
+            assert_ne!(template_hash(template), template_hash(&plain), "{template}");
+            assert!(!same_template(template, &plain), "{template}");
+        }
+    }
+
+    /// Hashes are stored: should their text ever change, a rollout would start everywhere.
+    #[test]
+    fn a_hash_stays_what_it_is() {
+        let template = json!({ "spec": { "z": 1, "a": "é\n" }, "metadata": { "labels": { "b": "", "a": "" } } });
+        let canonical =
+            "{\"metadata\":{\"labels\":{\"a\":\"\",\"b\":\"\"}},\"spec\":{\"a\":\"é\\n\",\"z\":1}}";
+        assert_eq!(bare(&template).to_string(), canonical);
+        assert_eq!(template_hash(&template), "sha256:3244b084ac1e8fe4");
+    }
+
+    /// The sums are those of Go's `json.Marshal`, and the first two stood in Flagger's status.
+    #[test]
+    fn config_checksums_are_flaggers() {
+        let page =
+            "<b title=\"x\">Tom & Jerry</b>\n\t\\ \u{2028}\u{2029} \u{8}\u{c}\r\u{1}\u{7f} é 🦀";
+        let texts = json!({ "page": page, "b<": "2", "B": "1", "a.b": "", "_": "</script>" });
+        let bytes = json!({ "value": "czNjcjN0", "empty": "", "bin": "//4+Pw==" });
+        let cases = [
+            (json!({ "data": { "color": "blue" } }), "f234cb93c08ad64e"),
+            (
+                json!({ "data": { "value": "czNjcjN0" } }),
+                "e9508890208eabc4",
+            ),
+            (json!({ "data": texts }), "a55fd1bd93d1e73e"),
+            (json!({ "data": bytes }), "32ec4f44b8477d93"),
+            (json!({}), "74234e98afe7498f"),
+            (json!({ "data": {}, "binaryData": {} }), "74234e98afe7498f"),
+        ];
+        for (object, checksum) in cases {
+            assert_eq!(config_checksum(&object), checksum, "{object}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_binary_data_is_a_change() {
+        let checksums = [
+            json!({ "data": { "a": "1" } }),
+            json!({ "data": { "a": "1" }, "binaryData": { "b": "AA==" } }),
+            json!({ "data": { "a": "1" }, "binaryData": { "b": "AQ==" } }),
+            json!({ "binaryData": { "b": "AQ==" } }),
+        ]
+        .map(|object| config_checksum(&object));
+        let distinct: std::collections::BTreeSet<_> = checksums.iter().collect();
+        assert_eq!(distinct.len(), checksums.len());
+    }
 }

@@ -57,3 +57,112 @@ pub fn stamped_at(object: &Value) -> Option<Timestamp> {
         .split_once(' ')?;
     time.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(patch: &Patch) -> String {
+        serde_json::to_string(patch).unwrap()
+    }
+
+    #[test]
+    fn two_weights_are_two_operations_under_the_version_that_was_read() {
+        let route = |primary: u8, canary: u8| {
+            json!({
+                "metadata": { "name": "podinfo", "resourceVersion": "7" },
+                "spec": {
+                    "hosts": ["podinfo"],
+                    "http": [{ "route": [
+                        { "destination": { "host": "podinfo-primary" }, "weight": primary },
+                        { "destination": { "host": "podinfo-canary" }, "weight": canary },
+                    ] }],
+                },
+            })
+        };
+        let patch = with_resource_version(difference(&route(100, 0), &route(80, 20)), "7");
+        let expected = concat!(
+            r#"[{"op":"replace","path":"/metadata/resourceVersion","value":"7"},"#,
+            r#"{"op":"replace","path":"/spec/http/0/route/0/weight","value":80},"#,
+            r#"{"op":"replace","path":"/spec/http/0/route/1/weight","value":20}]"#,
+        );
+        assert_eq!(text(&patch), expected);
+    }
+
+    #[test]
+    fn what_the_server_writes_is_never_sent() {
+        let live = json!({
+            "metadata": {
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "generation": 3,
+                "labels": { "a": "1" },
+                "managedFields": [{ "manager": "kubectl" }],
+                "resourceVersion": "7",
+                "uid": "u",
+            },
+            "status": { "replicas": 2 },
+        });
+        let wanted = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {
+                "generation": 4,
+                "labels": { "a": "2" },
+                "resourceVersion": "8",
+                "selfLink": "/x",
+                "uid": "v",
+            },
+            "status": { "replicas": 0 },
+        });
+        let expected = r#"[{"op":"replace","path":"/metadata/labels/a","value":"2"}]"#;
+        assert_eq!(text(&difference(&live, &wanted)), expected);
+        assert_eq!(text(&difference(&wanted, &wanted)), "[]");
+    }
+
+    #[test]
+    fn lists_become_what_is_wanted() {
+        let lists = [
+            json!([]),
+            json!([1]),
+            json!([2, 1]),
+            json!([1, 2, 3, 4]),
+            json!([{ "a": 1 }]),
+        ];
+        for live in &lists {
+            for wanted in &lists {
+                let mut patched = json!({ "spec": live });
+                let patch = difference(&patched, &json!({ "spec": wanted }));
+                json_patch::patch(&mut patched, &patch).unwrap();
+                assert_eq!(patched["spec"], *wanted, "{patch}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_can_be_read_back() {
+        let time: Timestamp = "2026-01-01T00:00:00.25Z".parse().unwrap();
+        let mut object = json!({ "metadata": { "name": "podinfo" } });
+        assert_eq!(stamped_at(&object), None);
+        stamp(&mut object, 12, time);
+        let annotation = &object["metadata"]["annotations"]["flagger.app/step"];
+        assert_eq!(annotation, "12 2026-01-01T00:00:00.25Z");
+        assert_eq!(stamped_at(&object), Some(time));
+    }
+
+    #[test]
+    fn a_stamp_that_somebody_else_wrote_says_nothing() {
+        for annotation in [
+            json!("12"),
+            json!("12 yesterday"),
+            json!(""),
+            json!(12),
+            json!(null),
+        ] {
+            let object =
+                json!({ "metadata": { "annotations": { "flagger.app/step": annotation } } });
+            assert_eq!(stamped_at(&object), None, "{object}");
+        }
+    }
+}

@@ -44,7 +44,11 @@ pub fn provider<'a>(canary: &'a Canary, policy: &'a Policy) -> &'a str {
 pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem>> {
     let deleting = canary.metadata.deletion_timestamp.is_some();
     // What a release may not ask for does not matter to its end.
-    let mut problems = if deleting { Vec::new() } else { unsupported(canary) };
+    let mut problems = if deleting {
+        Vec::new()
+    } else {
+        unsupported(canary)
+    };
     let mut keep = |problem| problems.push(problem);
     let router = routers::router(provider(canary, policy))
         .map_err(&mut keep)
@@ -52,7 +56,9 @@ pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem
     let workload = workloads::workload(canary).map_err(&mut keep).ok();
     let autoscaler = workloads::autoscaler(canary).map_err(&mut keep).ok();
     let terms = router.and_then(|router| Terms::of(canary, policy, router).map_err(keep).ok());
-    let of_router = router.filter(|_| !deleting).map(|router| router.problems(canary));
+    let of_router = router
+        .filter(|_| !deleting)
+        .map(|router| router.problems(canary));
     problems.extend(of_router.into_iter().flatten());
     match (terms, router, workload, autoscaler) {
         (Some(terms), Some(router), Some(workload), Some(autoscaler)) if problems.is_empty() => {

@@ -162,7 +162,7 @@ impl Workload for Deployment {
 
     fn with_template(&self, primary: &Value, template: &Value) -> Value {
         let mut primary = primary.clone();
-        primary["spec"]["template"] = hash::author_template(template);
+        primary["spec"]["template"] = hash::template_of_history(template);
         primary
     }
 

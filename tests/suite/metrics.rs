@@ -9,11 +9,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use davy::api::canary::Canary;
+use davy::io::address::Allowed;
+use davy::io::clock::Clock;
+use davy::io::wire::{self, Limits};
+use davy::io::{Io, ask};
 use davy::judges::threshold::judge;
 use davy::metrics::{self, Check, Measured, Next, Origin, Reply, Unit};
 use davy::objects::{Names, Objects, Policy, View};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+use crate::bed::exporter::Traffic;
+use crate::bed::prometheus;
+use crate::bed::wait::until;
 
 /// When the replies of the fixtures were given.
 const NOW: i64 = 1_700_000_000;
@@ -55,6 +63,7 @@ fn shown(check: &Check) -> String {
         address,
         origin,
         query,
+        only_failures,
         scale,
         interval,
         min,
@@ -64,7 +73,8 @@ fn shown(check: &Check) -> String {
     } = check;
     format!(
         "{metric} of {source}: {min:?} to {max:?} {unit:?}, x {scale}, over {interval:?}\n\
-         from {address} ({origin:?})\n{query}\n"
+         from {address} ({origin:?})\n{query}\nif there is none: {}\n",
+        only_failures.as_deref().unwrap_or("-")
     )
 }
 
@@ -72,16 +82,18 @@ fn shown(check: &Check) -> String {
 fn a_reply_is_a_number_only_if_it_is_exactly_that() {
     for case in cases("prometheus") {
         let data: Value = serde_json::from_str(&read(&case.join("reply.json"))).unwrap();
-        let check = check(&data["check"]);
+        let mut check = check(&data["check"]);
         let reply = reply(&data);
+        let mut replies = vec![reply.clone()];
+        if data["second"].is_object() {
+            check.only_failures = Some("vector(2)".to_owned());
+            replies.push(self::reply(&data["second"]));
+        }
         let provider = metrics::provider();
         let now = Timestamp::from_second(NOW).unwrap();
-        let Next::Done(measured) = provider.next(
-            std::slice::from_ref(&check),
-            std::slice::from_ref(&reply),
-            now,
-        ) else {
-            panic!("{}: asks again", case.display());
+        let next = provider.next(std::slice::from_ref(&check), &replies, now);
+        let Next::Done(measured) = next else {
+            panic!("{}: {next:?}", case.display());
         };
         let [measured] = &*measured else {
             panic!("{}: {measured:?}", case.display())
@@ -115,13 +127,18 @@ fn a_reply_is_a_number_only_if_it_is_exactly_that() {
 }
 
 fn names() -> Names {
+    Names::of(&canary("test", "podinfo", &Value::Null))
+}
+
+fn canary(namespace: &str, target: &str, analysis: &Value) -> Canary {
+    let reference = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": target });
     let canary = json!({
         "apiVersion": "flagger.app/v1beta1",
         "kind": "Canary",
-        "metadata": { "name": "podinfo", "namespace": "test" },
-        "spec": { "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo" } },
+        "metadata": { "name": target, "namespace": namespace },
+        "spec": { "targetRef": reference, "analysis": analysis },
     });
-    Names::of(&serde_json::from_value(canary).unwrap())
+    serde_json::from_value(canary).unwrap()
 }
 
 /// The check of a case; `request-success-rate` with Flagger's usual bound if it says nothing.
@@ -132,6 +149,7 @@ fn check(data: &Value) -> Check {
         address: "http://prometheus:9090".to_owned(),
         origin: Origin::Settings,
         query: "vector(1)".to_owned(),
+        only_failures: None,
         scale: data["scale"].as_f64().unwrap_or(1.0),
         interval: Duration::from_mins(1),
         min: if data.is_null() {
@@ -198,6 +216,43 @@ fn the_request_keeps_the_path_of_the_address_and_tells_whose_it_is() {
     }
 }
 
+/// The second question is asked for the checks that found nothing, and for no other.
+#[test]
+fn only_what_finds_nothing_is_asked_twice() {
+    let some = Check {
+        only_failures: Some("vector(2)".to_owned()),
+        ..check(&Value::Null)
+    };
+    let none = check(&Value::Null);
+    let checks = [some.clone(), none, some];
+    let now = Timestamp::from_second(NOW).unwrap();
+    let vector = |result: Value| {
+        let data = json!({ "resultType": "vector", "result": result });
+        reply(&json!({ "status": 200, "body": { "status": "success", "data": data } }))
+    };
+    let value = |value: &str| vector(json!([{ "metric": {}, "value": [NOW, value] }]));
+    let empty = || vector(json!([]));
+    let provider = metrics::provider();
+    let mut replies = vec![value("1"), empty(), empty()];
+    let Next::Ask(requests) = provider.next(&checks, &replies, now) else {
+        panic!("does not ask again")
+    };
+    let asked: Vec<_> = requests
+        .iter()
+        .map(|request| request.uri().query())
+        .collect();
+    assert_eq!(asked, [Some("query=vector%282%29")]);
+    replies.push(value("0.5"));
+    let Next::Done(measured) = provider.next(&checks, &replies, now) else {
+        panic!("asks a third time")
+    };
+    let no_data = Measured::NoData("no values found".to_owned());
+    assert_eq!(
+        measured,
+        [Measured::Value(1.0), no_data, Measured::Value(0.0)]
+    );
+}
+
 /// A check whose address is wrong must not take another one's answer.
 #[test]
 fn answers_stay_with_their_checks() {
@@ -226,6 +281,80 @@ fn answers_stay_with_their_checks() {
     assert_eq!(measured[2], Measured::Value(2.0));
     assert!(matches!(provider.next(&[bad], &[], now), Next::Done(_)));
     assert!(matches!(provider.next(&[], &[], now), Next::Done(_)));
+}
+
+/// The queries and the parser against the real thing.
+#[tokio::test]
+async fn a_real_prometheus_is_asked_and_understood() {
+    let Some(prometheus) = prometheus().await else {
+        return;
+    };
+    let kubernetes = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    let wire = wire::real(&kubernetes, Limits::default(), Allowed::default()).unwrap();
+    let io = Io {
+        wire,
+        clock: Clock::System,
+    };
+    let rate = |success_percent: f64, p99_milliseconds: f64| Traffic {
+        requests_per_second: 100.0,
+        success_percent,
+        p99_milliseconds,
+    };
+    let no_data = || Measured::NoData("no values found".to_owned());
+    let value = Measured::Value;
+    for (target, traffic, expected) in [
+        ("good", Some(rate(100.0, 50.0)), [value(100.0), value(50.0)]),
+        (
+            "bad",
+            Some(rate(69.17, 1500.0)),
+            [value(69.17), value(1500.0)],
+        ),
+        // No series of successes; that there were requests is found out.
+        ("broken", Some(rate(0.0, 50.0)), [value(0.0), value(50.0)]),
+        // Series that do not grow: 0/0.
+        (
+            "idle",
+            Some(Traffic {
+                requests_per_second: 0.0,
+                ..rate(100.0, 50.0)
+            }),
+            [no_data(), no_data()],
+        ),
+        ("absent", None, [no_data(), no_data()]),
+    ] {
+        if let Some(traffic) = traffic {
+            prometheus
+                .exporter()
+                .serve_traffic("metrics", target, traffic);
+        }
+        let metrics = json!([
+            { "name": "request-success-rate", "interval": "5s", "thresholdRange": { "min": 99 } },
+            { "name": "request-duration", "interval": "5s", "thresholdRange": { "max": 500 } },
+        ]);
+        let canary = canary("metrics", target, &json!({ "metrics": metrics }));
+        let view = View {
+            canary: &canary,
+            names: &Names::of(&canary),
+            policy: &Policy::default(),
+            objects: &Objects::new(),
+        };
+        let checks = metrics::checks(&view, &prometheus.url()).unwrap();
+        ask::probe(&io, metrics::provider(), &checks).await.unwrap();
+        until(target, Duration::from_mins(1), async || {
+            let measured = ask::ask(&io, metrics::provider(), &checks, io.clock.now()).await;
+            let close = measured.iter().zip(&expected).all(|pair| match pair {
+                (Measured::Value(left), Measured::Value(right)) => (left - right).abs() < 1e-6,
+                (left, right) => left == right,
+            });
+            if close {
+                Ok(())
+            } else {
+                Err(format!("{measured:?}"))
+            }
+        })
+        .await
+        .unwrap();
+    }
 }
 
 fn cases(folder: &str) -> Vec<PathBuf> {

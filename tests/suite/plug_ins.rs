@@ -15,7 +15,6 @@
 )]
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,14 +123,13 @@ fn configs(case: &Case) -> String {
         "unread": names(configs::unread(&view, template)),
         "renamed": operations(&json_patch::diff(template, &renamed)),
     }));
-    let _ = writeln!(report, "---");
+    report.push_str("---\n");
     let copies = |view: &View<'_>| {
         let mut wanted = configs::previous_copies(view, template)?;
         wanted.extend(configs::copies(view, template)?);
         Ok(wanted)
     };
-    // What a second promotion would keep is what the first one wrote, so nothing settles.
-    report + &listing(&view, copies(&view))
+    report + &case.wanted(copies)
 }
 
 /// What a workload says of its target, and the primary: a new one, or the live one promoted.
@@ -159,6 +157,9 @@ fn workload(case: &Case) -> String {
         "available": workload.available(target),
         "readiness": readiness,
     });
+    if !problems.is_empty() {
+        return yaml(&report);
+    }
     let template = workload.primary_template(&view, target);
     let Some(primary) = view.object(workload.kind(), &view.names.primary) else {
         report["newPrimary"] = workload.new_primary(&view, target);
@@ -168,12 +169,22 @@ fn workload(case: &Case) -> String {
     report["isAlike"] = json!(hash::same_template(&template, workload.template(primary)));
     let promoted = workload.promoted(&view, primary, target, "step-7");
     report["promoted"] = operations(&patch::difference(primary, &promoted));
-    let reverted = workload.with_template(&promoted, workload.template(primary));
+    let history = case
+        .objects
+        .iter()
+        .find(|(key, _)| key.kind == workload.history_kind());
+    let earlier = history.map_or(primary, |(_, object)| &**object);
+    let reverted = workload.with_template(&promoted, workload.template(earlier));
+    assert!(hash::same_template(
+        workload.template(earlier),
+        workload.template(&reverted)
+    ));
     report["reverted"] = operations(&patch::difference(&promoted, &reverted));
-    assert!(
-        hash::same_template(&template, workload.template(&promoted)),
-        "promotion settles"
+    assert_eq!(
+        workload.promoted(&view, &promoted, target, "step-7"),
+        promoted
     );
+    assert!(hash::same_template(&template, workload.template(&promoted)));
     yaml(&report)
 }
 
@@ -248,8 +259,8 @@ impl Case {
         }
         if rendered.is_ok() {
             for wanted in render(&self.view_of(&written)).unwrap() {
-                let rest = patch::difference(&written[&wanted.key], &wanted.object);
-                assert!(rest.0.is_empty(), "{} never settles: {rest}", wanted.key);
+                let key = &wanted.key;
+                assert_eq!(*written[key], wanted.object, "{key} never settles");
             }
         }
         listing(&self.view(), rendered)
@@ -315,6 +326,11 @@ fn listing(view: &View<'_>, rendered: Result<Vec<Wanted>, Problem>) -> String {
             return format!("# {rank:?}: create {key}\n{}", yaml(object));
         };
         let patch = patch::difference(live, object);
+        assert_eq!(
+            patch.0.is_empty(),
+            live == object,
+            "{key}: what differs is not sent"
+        );
         if patch.0.is_empty() {
             return format!("# {rank:?}: leave {key}\n");
         }

@@ -214,6 +214,9 @@ impl<'a> Claim<'a> {
         };
         let mut named = differing(snapshot, &planned);
         named.extend(gap.carried().cloned());
+        // What is neither there nor to be there would be unfinished for ever.
+        let is_planned = |key: &Key| planned.iter().any(|wanted| wanted.key == *key);
+        named.retain(|key| snapshot.objects.contains_key(key) || is_planned(key));
         if snapshot.status.step.is_none() {
             named.extend(planned.into_iter().map(|wanted| wanted.key));
         }

@@ -165,10 +165,12 @@ fn succeed(
 /// The primary did not become ready with what passed the analysis. The canary is healthy and
 /// takes all traffic; the primary gets its previous template back.
 fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
-    let weight = if snapshot.router.has_weights() {
-        100
-    } else {
-        0
+    let is_healthy = snapshot.canary_readiness() == Readiness::Ready;
+    let weight = match (snapshot.router.has_weights(), is_healthy) {
+        (true, true) => 100,
+        // Where neither side is well, the traffic stays as it is.
+        (true, false) => snapshot.status_weight(),
+        (false, _) => 0,
     };
     Claim::enter_because(snapshot, Phase::Failed, Some(conditions::HEALING))
         .weight(weight)

@@ -56,10 +56,7 @@ pub async fn world(
         }
     }
     let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
-    for canary in canaries
-        .iter()
-        .filter(|canary| !is_left_alone(canary))
-    {
+    for canary in canaries.iter().filter(|canary| !is_left_alone(canary)) {
         let names = Names::of(canary);
         wanted
             .entry(names.namespace.clone())

@@ -1,4 +1,5 @@
-//! Every committed write, in order. A chain of shared links: a fork costs nothing, and both sides go on by themselves.
+//! Every committed write, in order. A chain of shared links: a fork costs nothing, and both sides
+//! go on by themselves.
 
 use std::sync::Arc;
 

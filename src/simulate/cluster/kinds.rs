@@ -212,7 +212,8 @@ impl Kinds {
             .iter()
             .position(|known| known.name == version)
             .ok_or_else(missing)?;
-        // A list without a namespace is over all of them; anything else of a namespaced kind needs one.
+        // A list without a namespace is over all of them; anything else of a namespaced kind needs
+        // one.
         if namespace.is_some() != kind.namespaced && !(namespace.is_none() && name.is_empty()) {
             return Err(missing());
         }
@@ -235,7 +236,8 @@ impl Kinds {
     }
 
     fn missing(&self, group: &str) -> Refusal {
-        // The groups that the API server itself serves answer with a Status, all others with a bare page.
+        // The groups that the API server itself serves answer with a Status, all others with a bare
+        // page.
         if self.iter().any(|kind| kind.group == group && !kind.custom) {
             Refusal::no_resource()
         } else {

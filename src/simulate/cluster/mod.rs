@@ -1,5 +1,6 @@
-//! The cluster in memory: one request in, one answer out, no clock, no randomness, no I/O. It speaks the Kubernetes
-//! REST API on plain JSON as a real kube-apiserver does; what it leaves out is listed at [`Cluster`].
+//! The cluster in memory: one request in, one answer out, no clock, no randomness, no I/O. It
+//! speaks the Kubernetes REST API on plain JSON as a real kube-apiserver does; what it leaves out
+//! is listed at [`Cluster`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,30 +33,38 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-/// A cluster as a value. A clone shares everything with its original, so that a test can fork it at every call.
+/// A cluster as a value. A clone shares everything with its original, so that a test can fork it at
+/// every call.
 ///
 /// Differs from a real API server in this, on purpose:
-/// - CEL rules (`x-kubernetes-validations`) are not evaluated, and there are no admission webhooks but those a layer
-///   above plays.
-/// - Built-in kinds have no schema: unknown fields stay, wrong types are not refused, `fieldValidation` looks at
-///   custom resources only. Rules and defaults are those that a rollout can meet.
-/// - No watch, no server-side apply and no strategic merge patch (both 415), no `managedFields`.
-/// - A CRD is served as soon as it is stored. A new schema reshapes stored objects at once, not at each read.
-/// - No users: every request is allowed; faults are layers on the wire.
+/// - CEL rules (`x-kubernetes-validations`) are not evaluated, and there are no admission webhooks
+///   but those that a layer above plays.
+/// - Of the rules and defaults of built-in kinds there are those that a rollout can meet. Jobs and
+///   `CronJob`s are stored, no more.
+/// - No watch (405), no server-side apply and no strategic merge patch (both 415), no
+///   `managedFields`.
+/// - A CRD is served as soon as it is stored, and its new schema reshapes stored objects at once
+///   instead of at each read. `fieldValidation=Strict` does not see fields that are given twice.
+/// - Texts of syntax errors are our parser's; a refusal carries no warnings; of several causes the
+///   real one repeats some.
+/// - Events do not expire.
+/// - No users: every request is allowed. Faults are layers on the wire.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     kinds: Arc<Kinds>,
     objects: Objects,
     history: History,
     pods: Pods,
+    /// Up to when the controllers have acted.
+    settled: Option<Timestamp>,
     /// The number of the last committed write, and its resourceVersion.
     revision: u64,
     /// Lists that began before this revision cannot be continued.
     compacted: u64,
 }
 
-/// The pods of `ReplicaSet`s and `DaemonSet`s, by the UID of the set. Kept beside the objects because nothing that
-/// Davy does looks at single pods.
+/// The pods of `ReplicaSet`s and `DaemonSet`s, by the UID of the set. Kept beside the objects
+/// because nothing that Davy does looks at single pods.
 type Pods = Arc<BTreeMap<String, Arc<[Pod]>>>;
 
 /// A pod, as far as its set and the Services need to know it.
@@ -97,13 +106,14 @@ impl Cluster {
             objects,
             history: History::default(),
             pods: Pods::default(),
+            settled: None,
             revision: 1,
             compacted: 0,
         }
     }
 
-    /// Answers one request, as it would be answered at `now`. At most one object is written, `deletecollection` and
-    /// the deletion of a CRD aside.
+    /// Answers one request, as it would be answered at `now`. At most one object is written,
+    /// `deletecollection` and the deletion of a CRD aside.
     pub fn handle(
         &mut self,
         request: &http::Request<Bytes>,
@@ -115,8 +125,8 @@ impl Cluster {
         }
     }
 
-    /// Creates the object or replaces it, whatever its resourceVersion, and its status too if it has one. A namespace
-    /// that is missing is created.
+    /// Creates the object or replaces it, whatever its resourceVersion, and its status too if it
+    /// has one. A namespace that is missing is created.
     ///
     /// # Errors
     /// What the API server would have answered.
@@ -129,7 +139,8 @@ impl Cluster {
         write::apply(self, object, &Ask::by(manager, now))
     }
 
-    /// Changes an object the way a client does that reads, edits and writes it back: metadata, spec and status.
+    /// Changes an object the way a client does that reads, edits and writes it back: metadata, spec
+    /// and status.
     ///
     /// # Errors
     /// What the API server would have answered.
@@ -150,7 +161,8 @@ impl Cluster {
         self.apply(object, manager, now)
     }
 
-    /// Deletes the object, in the background as `kubectl delete` does. With finalizers it is only marked.
+    /// Deletes the object, in the background as `kubectl delete` does. With finalizers it is only
+    /// marked.
     ///
     /// # Errors
     /// What the API server would have answered.
@@ -203,7 +215,8 @@ impl Cluster {
         self.revision
     }
 
-    /// Lets every continue token that was given out expire, as the API server's compaction does every few minutes.
+    /// Lets every continue token that was given out expire, as the API server's compaction does
+    /// every few minutes.
     pub fn compact(&mut self) {
         self.compacted = self.revision + 1;
     }
@@ -220,7 +233,8 @@ impl Cluster {
     }
 }
 
-/// The door for controllers: typed where clients have to say everything in HTTP, and the same rules behind it.
+/// The door for controllers: typed where clients have to say everything in HTTP, and the same rules
+/// behind it.
 impl Cluster {
     pub(in crate::simulate) fn create(
         &mut self,
@@ -281,8 +295,14 @@ impl Cluster {
         self.kinds.serves(api_version, kind)
     }
 
-    pub(in crate::simulate) fn last_write_at(&self) -> Option<Timestamp> {
-        self.history.last().map(|write| write.at)
+    /// The time from which the controllers have something to catch up with: they have acted on all
+    /// that was before.
+    pub(in crate::simulate) fn settled(&self) -> Option<Timestamp> {
+        self.settled.max(self.history.last().map(|write| write.at))
+    }
+
+    pub(in crate::simulate) fn set_settled(&mut self, now: Timestamp) {
+        self.settled = self.settled.max(Some(now));
     }
 
     pub(in crate::simulate) fn pods(&self, set: &Value) -> Arc<[Pod]> {

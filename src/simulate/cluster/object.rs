@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Which object: the version is no part of it, as an object is the same in all of them. The namespace of a
-/// cluster-wide object, and the group of the core kinds, are empty.
+/// Which object: the version is no part of it, as an object is the same in all of them. The
+/// namespace of a cluster-wide object, and the group of the core kinds, are empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub group: Arc<str>,
@@ -90,7 +90,8 @@ pub(in crate::simulate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Val
         .map_or(&[], Vec::as_slice)
 }
 
-/// The map under `key`, made if it is not there. A value of another type gives way: the writer is known to be right.
+/// The map under `key`, made if it is not there. A value of another type gives way: the writer is
+/// known to be right.
 pub(in crate::simulate) fn child<'a>(
     value: &'a mut Value,
     key: &str,
@@ -138,7 +139,8 @@ pub(in crate::simulate) fn seconds(time: Timestamp) -> String {
     whole.to_string()
 }
 
-/// A number in the letters that Kubernetes uses for names it makes up: no vowels, so that they spell nothing.
+/// A number in the letters that Kubernetes uses for names it makes up: no vowels, so that they
+/// spell nothing.
 pub(in crate::simulate) fn letters(mut number: u64, count: usize) -> String {
     const LETTERS: [char; 27] = [
         'b', 'c', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'q', 'r', 's', 't', 'v', 'w',

@@ -12,7 +12,8 @@ use super::object::Key;
 type KindName = (Arc<str>, Arc<str>);
 type OfKind = BTreeMap<Key, Arc<Value>>;
 
-/// Two levels, so that the first write after a fork copies the pointers of one kind, not those of the cluster.
+/// Two levels, so that the first write after a fork copies the pointers of one kind, not those of
+/// the cluster.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects(Arc<BTreeMap<KindName, Arc<OfKind>>>);
 

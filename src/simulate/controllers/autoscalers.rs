@@ -1,4 +1,5 @@
-//! The stand-in for the autoscaler's controller: the number that [`Behaviour`] would like, within the limits.
+//! The stand-in for the autoscaler's controller: the number that [`Behaviour`] would like, within
+//! the limits.
 
 use jiff::Timestamp;
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! The `DaemonSet` controller: its pods, replaced one by one, and the `ControllerRevision`s that keep its templates.
+//! The `DaemonSet` controller: its pods, replaced one by one, and the `ControllerRevision`s that
+//! keep its templates.
 
 use std::sync::Arc;
 
@@ -40,8 +41,10 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     }
     pods.resize(wanted, new.clone());
     if pods != *before {
-        cluster.set_pods(&set, pods.clone());
+        cluster.set_pods(&set, pods);
     }
+    // As with `ReplicaSet`s, the status tells of the pods that were there before this look.
+    let pods = before;
     let updated = pods
         .iter()
         .filter(|pod| pod.template == new.template)
@@ -57,7 +60,7 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     for (field, count) in [
         ("updatedNumberScheduled", updated),
         ("numberAvailable", available),
-        ("numberUnavailable", wanted - available),
+        ("numberUnavailable", wanted.saturating_sub(available)),
     ] {
         if count > 0 {
             status[field] = json!(count);
@@ -70,8 +73,8 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     }
 }
 
-/// Starts new pods in the place of old ones: of those that are not available at once, of the others as many as may be
-/// missing.
+/// Starts new pods in the place of old ones: of those that are not available at once, of the others
+/// as many as may be missing.
 fn replace_old(set: &Value, pods: &mut [Pod], new: &Pod, is_available: impl Fn(&Pod) -> bool) {
     let strategy = &set["spec"]["updateStrategy"]["rollingUpdate"];
     let total = i64::try_from(pods.len()).unwrap_or(0);
@@ -146,7 +149,8 @@ fn data(template: &Value) -> Value {
     json!({"spec": {"template": template}})
 }
 
-/// Removes the oldest revisions beyond `revisionHistoryLimit`, of those that no pod is made from any more.
+/// Removes the oldest revisions beyond `revisionHistoryLimit`, of those that no pod is made from
+/// any more.
 fn clean_up(cluster: &mut Cluster, set: &Value, now: Timestamp) {
     let limit = number(set, "/spec/revisionHistoryLimit").unwrap_or(10);
     let pods = cluster.pods(set);

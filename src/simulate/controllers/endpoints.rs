@@ -14,7 +14,8 @@ use super::{Behaviour, keys};
 
 const MANAGER: &str = "endpointslice-controller";
 
-/// The sets that run pods, by namespace and label: a look at all of them for each Service would take too long.
+/// The sets that run pods, by namespace and label: a look at all of them for each Service would
+/// take too long.
 type ByLabel = BTreeMap<(Arc<str>, String), Vec<Arc<Value>>>;
 
 /// Writes the one slice of each Service that has a selector.
@@ -101,7 +102,8 @@ fn write(cluster: &mut Cluster, key: &Key, sets: &ByLabel, now: Timestamp, behav
     }
 }
 
-/// The pods that a Service with this selector sends to: the set and the number of each, and whether it is ready.
+/// The pods that a Service with this selector sends to: the set and the number of each, and whether
+/// it is ready.
 fn selected(
     cluster: &Cluster,
     namespace: &Arc<str>,
@@ -132,7 +134,8 @@ fn selected(
 
 fn endpoint(namespace: &str, (set, index, ready): &(String, usize, bool)) -> Value {
     let name = format!("{set}-{index}");
-    // Two bytes from the name of the pod: addresses are looked at by nobody, but two pods should not share one.
+    // Two bytes from the name of the pod: addresses are looked at by nobody, but two pods should
+    // not share one.
     let hash = template_hash(&json!(name), 0);
     let bytes = hash.as_bytes();
     let part = |one: u8, other: u8| (u16::from(one) * 31 + u16::from(other)) % 254 + 1;

@@ -1,4 +1,5 @@
-//! The garbage collector: what depended on an object that is gone goes too. And namespaces that are ending.
+//! The garbage collector: what depended on an object that is gone goes too. And namespaces that are
+//! ending.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ fn attend(
 ) {
     let owners = list(object, "/metadata/ownerReferences");
     let is_gone = |owner: &Value| {
-        // An owner in a version that is not served cannot be looked up, so nothing is done about it.
+        // An owner in a version that is not served cannot be looked up, so nothing is done about
+        // it.
         cluster.serves(text(owner, "/apiVersion"), text(owner, "/kind"))
             && by_uid.get(text(owner, "/uid")).is_none_or(|found| {
                 *found.kind != *text(owner, "/kind") || *found.name != *text(owner, "/name")

@@ -1,5 +1,6 @@
-//! What the controllers of a cluster would do, as pure steps on it: rollouts, autoscaling, endpoints, garbage. Their
-//! writes go through the same rules as those of every client and are in the history under their own names.
+//! What the controllers of a cluster would do, as pure steps on it: rollouts, autoscaling,
+//! endpoints, garbage. Their writes go through the same rules as those of every client and are in
+//! the history under their own names.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +45,8 @@ pub struct NeverReady {
 }
 
 impl Default for Behaviour {
-    /// Pods are ready after three seconds, but those whose tag contains `stuck` never; `primary-stuck` is about
-    /// primaries only.
+    /// Pods are ready after three seconds, but those whose tag contains `stuck` never;
+    /// `primary-stuck` is about primaries only.
     fn default() -> Self {
         let rule = |tag: &str, workload: &str| NeverReady {
             tag: tag.to_owned(),
@@ -75,16 +76,17 @@ impl Behaviour {
     }
 }
 
-/// Plays everything that the controllers would have done from the last write until now, each thing at its own time.
+/// Plays everything that the controllers would have done since the last call or the last write,
+/// each thing at its own time.
 pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) {
-    let mut at = cluster.last_write_at().unwrap_or(now).min(now);
+    let mut at = cluster.settled().unwrap_or(now).min(now);
     for _ in 0..ROUNDS_MAX {
         if step(cluster, at, behaviour) {
             continue;
         }
         match scheduled(cluster, at, behaviour) {
             Some(next) if next <= now => at = next,
-            _ => return,
+            _ => return cluster.set_settled(now),
         }
     }
     panic!("the controllers did not come to rest in {ROUNDS_MAX} rounds");
@@ -110,7 +112,8 @@ pub fn step(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) -> boo
     cluster.revision() != before
 }
 
-/// The earliest time, from now on, at which the controllers would change something if nobody else did before.
+/// The earliest time, from now on, at which the controllers would change something if nobody else
+/// did before.
 pub fn next_change(cluster: &Cluster, now: Timestamp, behaviour: &Behaviour) -> Option<Timestamp> {
     let mut trial = cluster.clone();
     let mut at = now;

@@ -1,4 +1,5 @@
-//! What controllers share: whose an object is, hashes of templates, numbers that may be percentages.
+//! What controllers share: whose an object is, hashes of templates, numbers that may be
+//! percentages.
 
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use serde_json::{Value, json};
 use super::super::cluster::object::{letters, list, text};
 use super::super::cluster::{Cluster, Key};
 
-/// The objects of a kind whose controller is `owner`, oldest first. They are found by their names, which controllers
-/// begin with that of the owner: a look at all sets of a large cluster for each Deployment would take too long.
+/// The objects of a kind whose controller is `owner`, oldest first. They are found by their names,
+/// which controllers begin with that of the owner: a look at all sets of a large cluster for each
+/// Deployment would take too long.
 pub(super) fn owned(cluster: &Cluster, owner: &Value, kind: &str) -> Vec<(Key, Arc<Value>)> {
     let uid = text(owner, "/metadata/uid");
     let prefix = format!("{}-", text(owner, "/metadata/name"));
@@ -53,8 +55,8 @@ pub(super) fn owner_reference(owner: &Value) -> Value {
     })
 }
 
-/// A short name for a template, in the letters that Kubernetes uses. Not the number that a real controller computes:
-/// that one is nobody's to rely on.
+/// A short name for a template, in the letters that Kubernetes uses. Not the number that a real
+/// controller computes: that one is nobody's to rely on.
 pub(super) fn template_hash(template: &Value, collisions: i64) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in format!("{template}{collisions}").bytes() {

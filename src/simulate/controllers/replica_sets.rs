@@ -17,7 +17,8 @@ pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp, behaviour: 
     let Some(set) = cluster.get(key) else {
         return;
     };
-    // The status tells of the pods that were there before this look: what it starts and stops, the next one sees.
+    // The status tells of the pods that were there before this look: what it starts and stops, the
+    // next one sees.
     let pods = cluster.pods(&set);
     if set["metadata"].get("deletionTimestamp").is_none() {
         let wanted = number(&set, "/spec/replicas").unwrap_or(1).max(0);

@@ -70,8 +70,8 @@ impl Kind {
         self.invalid_as(name, found, &self.qualified_kind(), &self.kind)
     }
 
-    /// A custom resource without the resourceVersion that an update needs. The real one names the resource here, not
-    /// the kind.
+    /// A custom resource without the resourceVersion that an update needs. The real one names the
+    /// resource here, not the kind.
     pub(in super::super) fn unconditional(&self, name: &str) -> Refusal {
         let cause = Cause::invalid(
             "metadata.resourceVersion",

@@ -1,5 +1,5 @@
-//! What goes back: objects and lists, or the `Status` with which the API server refuses. Wording, reasons and details
-//! are the real ones, as clients look at them.
+//! What goes back: objects and lists, or the `Status` with which the API server refuses. Wording,
+//! reasons and details are the real ones, as clients look at them.
 
 use std::fmt;
 
@@ -207,7 +207,8 @@ impl Refusal {
         }
     }
 
-    /// A list that cannot be continued, with the token by which the rest can be had, though not of one moment.
+    /// A list that cannot be continued, with the token by which the rest can be had, though not of
+    /// one moment.
     pub(super) fn expired(token: &str) -> Self {
         let message = "The provided continue parameter is too old to display a consistent list result. You can start a new \
                        list without the continue parameter, or use the continue token in this response to retrieve the \

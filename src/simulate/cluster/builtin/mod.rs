@@ -99,7 +99,8 @@ pub(super) fn begin(kind: &Kind, object: &mut Value, number: u64) {
     }
 }
 
-/// What an update that does not name them leaves as they are: the addresses and ports that were allotted.
+/// What an update that does not name them leaves as they are: the addresses and ports that were
+/// allotted.
 pub(super) fn carry(kind: &Kind, stored: &Value, object: &mut Value) {
     if kind.is("apps", "DaemonSet") {
         count_template(stored, object);
@@ -120,7 +121,8 @@ pub(super) fn carry(kind: &Kind, stored: &Value, object: &mut Value) {
             spec.insert(field.into(), kept.clone());
         }
     }
-    // Patched alone, the list follows the single address, and the check that it may not change sees it.
+    // Patched alone, the list follows the single address, and the check that it may not change sees
+    // it.
     if spec.get("clusterIP") != old.get("clusterIP")
         && spec.get("clusterIPs") == old.get("clusterIPs")
     {

@@ -1,5 +1,5 @@
-//! Built-in kinds have no schema at hand, but types: what cannot be read as one is refused, and a field that the type
-//! does not have is dropped, as the API server does.
+//! Built-in kinds have no schema at hand, but types: what cannot be read as one is refused, and a
+//! field that the type does not have is dropped, as the API server does.
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet},
@@ -44,8 +44,8 @@ fn round_trip<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Value, 
     serde_json::to_value(&typed).map_err(|error| error.to_string())
 }
 
-/// Keeps the fields of `value` that `known` has too. The values stay as they were sent: the types write some of them
-/// in another way.
+/// Keeps the fields of `value` that `known` has too. The values stay as they were sent: the types
+/// write some of them in another way.
 fn keep_known(value: &mut Value, known: &Value, path: &str, dropped: &mut Vec<String>) {
     match (value, known) {
         (Value::Object(fields), Value::Object(known)) => {

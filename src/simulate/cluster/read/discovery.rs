@@ -1,5 +1,5 @@
-//! What a client asks before it knows anything: which groups, versions and kinds there are, and whether the server is
-//! well.
+//! What a client asks before it knows anything: which groups, versions and kinds there are, and
+//! whether the server is well.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Reads: one object, its scale, or a list of one moment. Always the newest state, as a read without a
-//! resourceVersion is.
+//! Reads: one object, its scale, or a list of one moment. Always the newest state, as a read
+//! without a resourceVersion is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ pub(super) fn object(cluster: &Cluster, place: &Place) -> Result<Arc<Value>, Ref
         .ok_or_else(|| place.kind.not_found(&place.name))
 }
 
-/// A stored object in the version of the place: the same fields under another name, as far as that version has them.
+/// A stored object in the version of the place: the same fields under another name, as far as that
+/// version has them.
 pub(super) fn served(place: &Place, object: &Arc<Value>) -> Arc<Value> {
     let version = place.api_version();
     if text(object, "/apiVersion") == version {
@@ -233,7 +234,8 @@ fn token(revision: u64, last: &Key) -> String {
     format!("{revision}.{}.{}", last.namespace, last.name)
 }
 
-/// The revision and the last object of a token. A token with revision 0 goes on in the state of today.
+/// The revision and the last object of a token. A token with revision 0 goes on in the state of
+/// today.
 fn read_token(
     cluster: &Cluster,
     token: &str,

@@ -1,5 +1,6 @@
-//! The structural schema of a custom resource: what it drops, what it fills in, what it refuses. CEL rules are left
-//! out. Built once when the CRD is stored; patterns are compiled when first met, as most never are.
+//! The structural schema of a custom resource: what it drops, what it fills in, what it refuses.
+//! CEL rules are left out. Built once when the CRD is stored; patterns are compiled when first met,
+//! as most never are.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -170,7 +171,8 @@ impl Bounds {
 }
 
 impl Pattern {
-    /// A pattern that cannot be compiled lets everything pass: the CRD would not have been accepted with it.
+    /// A pattern that cannot be compiled lets everything pass: the CRD would not have been accepted
+    /// with it.
     fn matches(&self, text: &str) -> bool {
         let compiled = self.compiled.get_or_init(|| Regex::new(&self.source).ok());
         compiled.as_ref().is_none_or(|regex| regex.is_match(text))

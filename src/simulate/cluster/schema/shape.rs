@@ -1,4 +1,5 @@
-//! What a schema does to an object before looking at its values: defaults filled in, unknown fields dropped.
+//! What a schema does to an object before looking at its values: defaults filled in, unknown fields
+//! dropped.
 
 use serde_json::{Map, Value};
 

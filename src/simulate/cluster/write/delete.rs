@@ -140,7 +140,8 @@ fn marked(kind: &Kind, stored: &Value, finalizers: Vec<Value>, ask: &Ask) -> Val
     marked
 }
 
-/// With its CRD a custom resource goes, whatever finalizers it has: nobody could take them off any more.
+/// With its CRD a custom resource goes, whatever finalizers it has: nobody could take them off any
+/// more.
 fn delete_instances(cluster: &mut Cluster, crd: &Value, ask: &Ask) -> Result<(), Refusal> {
     let (group, kind) = (text(crd, "/spec/group"), text(crd, "/spec/names/kind"));
     let keys: Vec<_> = cluster

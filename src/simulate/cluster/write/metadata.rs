@@ -22,7 +22,8 @@ const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alpha
 /// All annotations of an object together.
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 
-/// What an update may not change: taken over from the stored object, or refused if the client wants something else.
+/// What an update may not change: taken over from the stored object, or refused if the client wants
+/// something else.
 pub(super) fn keep(stored: &Value, object: &mut Value) -> Vec<Cause> {
     let mut found = Vec::new();
     let before = &stored["metadata"];

@@ -1,5 +1,5 @@
-//! Writes. Every one of them ends in [`commit`], which counts it, stores it and puts it into the history; a write
-//! that changes nothing ends before.
+//! Writes. Every one of them ends in [`commit`], which counts it, stores it and puts it into the
+//! history; a write that changes nothing ends before.
 
 use std::sync::Arc;
 
@@ -122,8 +122,8 @@ fn updated(place: &Place, written: Written) -> Result<Answer, Refusal> {
     Ok(answer.warning_of(written.warnings))
 }
 
-/// What a user does with `kubectl apply`, as far as a scenario needs it: the object is there afterwards as given, its
-/// status too.
+/// What a user does with `kubectl apply`, as far as a scenario needs it: the object is there
+/// afterwards as given, its status too.
 pub(super) fn apply(
     cluster: &mut Cluster,
     mut object: Value,
@@ -166,7 +166,8 @@ pub(super) fn apply(
         }
     };
     text(&written.object, "/metadata/name").clone_into(&mut place.name);
-    // An update that takes the last finalizer off an object that is being deleted leaves nothing to go on with.
+    // An update that takes the last finalizer off an object that is being deleted leaves nothing to
+    // go on with.
     let is_there = cluster.objects.get(&place.key()).is_some();
     let Some(status) = status.filter(|_| is_there && place.version().has_status) else {
         return Ok(written.object);
@@ -195,7 +196,8 @@ pub(super) fn replace(
     update::put(cluster, place, object, ask).map(|written| written.object)
 }
 
-/// Stores what was decided. Everything that could be refused has been refused before, but for the size.
+/// Stores what was decided. Everything that could be refused has been refused before, but for the
+/// size.
 fn commit(
     cluster: &mut Cluster,
     ask: &Ask,
@@ -237,8 +239,8 @@ fn commit(
     Ok(after)
 }
 
-/// Serves what a CRD says from now on. Stored objects take the new schema at once: the real server shows them through
-/// it at each read.
+/// Serves what a CRD says from now on. Stored objects take the new schema at once: the real server
+/// shows them through it at each read.
 fn register(cluster: &mut Cluster, before: Option<&Value>, after: Option<&Value>) {
     let status_only = before
         .zip(after)

@@ -1,4 +1,5 @@
-//! A patch is an update of what is stored at the moment, so that it conflicts only if it says which version it is for.
+//! A patch is an update of what is stored at the moment, so that it conflicts only if it says which
+//! version it is for.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! From what a client sent to an object of its kind: known fields, defaults, nothing that only the server may set.
+//! From what a client sent to an object of its kind: known fields, defaults, nothing that only the
+//! server may set.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +10,8 @@ use super::super::object::{child, map, text};
 use super::super::request::Unknown;
 use super::Ask;
 
-/// The fields that metadata may have and that are kept. `managedFields` and `selfLink` are dropped in silence.
+/// The fields that metadata may have and that are kept. `managedFields` and `selfLink` are dropped
+/// in silence.
 const METADATA: &[&str] = &[
     "name",
     "generateName",

@@ -1,4 +1,5 @@
-//! An object that is there already: what may change, through which door, and whether anything changes at all.
+//! An object that is there already: what may change, through which door, and whether anything
+//! changes at all.
 
 use serde_json::{Value, json};
 
@@ -57,7 +58,8 @@ pub(super) fn same_name(place: &Place, object: &Value) -> Result<(), Refusal> {
     }
 }
 
-/// Puts `object`, which has its shape already, in the place of `stored`. Both are in the version of the place.
+/// Puts `object`, which has its shape already, in the place of `stored`. Both are in the version of
+/// the place.
 pub(super) fn update(
     cluster: &mut Cluster,
     place: &Place,
@@ -138,7 +140,8 @@ fn moves_generation(place: &Place, stored: &Value, object: &Value) -> bool {
     if !place.kind.custom {
         return builtin::moves_generation(&place.kind, stored, object);
     }
-    // Everything but metadata is spec, and but status where that has a door of its own, which was kept above.
+    // Everything but metadata is spec, and but status where that has a door of its own, which was
+    // kept above.
     let rest = |object: &Value| {
         let mut object = object.clone();
         for field in ["metadata", "apiVersion"] {

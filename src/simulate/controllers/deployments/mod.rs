@@ -1,4 +1,5 @@
-//! The Deployment controller: from a template to `ReplicaSet`s, step by step, as the real one takes them.
+//! The Deployment controller: from a template to `ReplicaSet`s, step by step, as the real one takes
+//! them.
 
 use std::sync::Arc;
 
@@ -104,7 +105,8 @@ fn total<'a>(sets: impl Iterator<Item = &'a Arc<Value>>, count: fn(&Value) -> i6
     sets.map(|set| count(set)).sum()
 }
 
-/// Looks once at a Deployment. Each look changes the size of one kind of set at most, as the real controller's does.
+/// Looks once at a Deployment. Each look changes the size of one kind of set at most, as the real
+/// controller's does.
 pub(super) fn sync(cluster: &mut Cluster, key: &Key, now: Timestamp) {
     let Some(rollout) = Rollout::read(cluster, key) else {
         return;

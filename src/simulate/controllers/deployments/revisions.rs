@@ -1,4 +1,5 @@
-//! Which `ReplicaSet` has the template of the Deployment: made if there is none, numbered, and the oldest ones removed.
+//! Which `ReplicaSet` has the template of the Deployment: made if there is none, numbered, and the
+//! oldest ones removed.
 
 use std::sync::Arc;
 
@@ -131,7 +132,8 @@ fn create(cluster: &mut Cluster, rollout: &Rollout, revision: i64, now: Timestam
                 );
             }
         }
-        // A set of an older Deployment of this name has not been collected yet: another name next time.
+        // A set of an older Deployment of this name has not been collected yet: another name next
+        // time.
         Err(refusal) if refusal.reason == "AlreadyExists" => {
             child(&mut deployment, "status")
                 .insert("collisionCount".into(), (collisions + 1).into());
@@ -141,7 +143,8 @@ fn create(cluster: &mut Cluster, rollout: &Rollout, revision: i64, now: Timestam
     drop(cluster.replace_status(deployment, MANAGER, now));
 }
 
-/// Copies the annotations of the Deployment and puts the revision, if it is higher than the one that is there.
+/// Copies the annotations of the Deployment and puts the revision, if it is higher than the one
+/// that is there.
 fn annotate(deployment: &Value, set: &mut Value, revision: i64) {
     let before = set["metadata"]["annotations"][REVISION]
         .as_str()

@@ -63,7 +63,8 @@ fn scale_by_share(cluster: &mut Cluster, rollout: &Rollout, now: Timestamp) {
         replicas => replicas + rollout.max_surge(),
     };
     let to_add = allowed - active.iter().map(|set| wanted(set)).sum::<i64>();
-    // The largest takes what is left over; of two, the newer when growing and the older when shrinking.
+    // The largest takes what is left over; of two, the newer when growing and the older when
+    // shrinking.
     if to_add > 0 {
         active.reverse();
     }
@@ -129,7 +130,8 @@ pub(super) fn size_at_birth(rollout: &Rollout) -> i64 {
     }
 }
 
-/// Takes pods from the old sets, the unhealthy ones first, as far as enough stay available. Whether any were taken.
+/// Takes pods from the old sets, the unhealthy ones first, as far as enough stay available. Whether
+/// any were taken.
 pub(super) fn shrink_old(cluster: &mut Cluster, rollout: &Rollout, now: Timestamp) -> bool {
     if total(rollout.old.iter(), wanted) == 0 {
         return false;
@@ -146,7 +148,8 @@ pub(super) fn shrink_old(cluster: &mut Cluster, rollout: &Rollout, now: Timestam
     let mut sizes: Vec<_> = rollout.old.iter().map(|set| wanted(set)).collect();
     let mut left = may_go;
     for (size, set) in sizes.iter_mut().zip(&rollout.old) {
-        // More available than wanted: its pods are still going. The real controller waits for that by an error, too.
+        // More available than wanted: its pods are still going. The real controller waits for that
+        // by an error, too.
         if left > 0 && *size > 0 && available(set) > *size {
             return false;
         }
@@ -169,7 +172,8 @@ pub(super) fn shrink_old(cluster: &mut Cluster, rollout: &Rollout, now: Timestam
     changed
 }
 
-/// Writes the size of a set, and what the Deployment was like when it got it. Whether anything changed.
+/// Writes the size of a set, and what the Deployment was like when it got it. Whether anything
+/// changed.
 pub(super) fn resize(
     cluster: &mut Cluster,
     rollout: &Rollout,

@@ -8,7 +8,8 @@ use super::super::super::cluster::{Cluster, Key};
 use super::revisions::has_deadline;
 use super::{MANAGER, Rollout, available, deadline, total, wanted};
 
-/// Counts the pods and writes the status if it differs; with `judge`, says how the rollout is going.
+/// Counts the pods and writes the status if it differs; with `judge`, says how the rollout is
+/// going.
 pub(super) fn write(cluster: &mut Cluster, key: &Key, now: Timestamp, judge: bool) {
     let Some(rollout) = Rollout::read(cluster, key) else {
         return;
@@ -81,7 +82,8 @@ fn judge_progress(rollout: &Rollout, deployment: &mut Value, now: Timestamp) {
     let status = &deployment["status"];
     let current = condition(before, "Progressing");
     let reason = current.map_or("", |condition| text(condition, "/reason"));
-    // Once complete, a rollout stays so until its template changes: scaling and failing pods are not progress.
+    // Once complete, a rollout stays so until its template changes: scaling and failing pods are
+    // not progress.
     if status["replicas"] == status["updatedReplicas"] && reason == "NewReplicaSetAvailable" {
         return;
     }
@@ -176,8 +178,8 @@ pub(super) fn progress(
     deployment["status"] = status;
 }
 
-/// Puts a condition, unless it says the same already. The time of its last transition is that of the last change of
-/// its value.
+/// Puts a condition, unless it says the same already. The time of its last transition is that of
+/// the last change of its value.
 fn set_condition(
     status: &mut Value,
     kind: &str,
