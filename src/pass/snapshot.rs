@@ -262,8 +262,15 @@ impl Snapshot {
             .find(|template| status.primary_spec.as_deref() == Some(&*template_hash(template)))
     }
 
+    /// Whether a template is the one that was promoted and failed; `previous_spec` is its hash now.
     fn is_of_failed(&self, status: &CanaryStatus, template: &Value) -> bool {
-        template["metadata"]["annotations"]["flagger-id"] == self.flagger_id(status)
+        let failed = CanaryStatus {
+            primary_spec: status.previous_spec.clone(),
+            tracked_configs: status.tracked_configs.clone(),
+            ..CanaryStatus::default()
+        };
+        status.previous_spec.as_deref() == Some(&*template_hash(template))
+            && template["metadata"]["annotations"]["flagger-id"] == self.flagger_id(&failed)
     }
 
     /// A promotion failed, and the primary has not taken the traffic back yet.

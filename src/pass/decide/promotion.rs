@@ -176,7 +176,7 @@ fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
     Claim::enter_because(snapshot, Phase::Failed, Some(conditions::HEALING))
         .weight(weight)
         .fresh_counts()
-        .edit(|status| status.primary_spec.clone_from(&status.previous_spec))
+        .edit(|status| std::mem::swap(&mut status.primary_spec, &mut status.previous_spec))
         .ended(|totals| totals.rollbacks += 1)
         .warning(words::promotion_failed(&snapshot.names, why))
         .because(gap, &format!("promotion failed, primary not ready: {why}"))
