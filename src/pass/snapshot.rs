@@ -244,12 +244,26 @@ impl Snapshot {
         ])
     }
 
-    /// The primary's earlier template with this hash, for putting it back.
-    pub fn earlier_template(&self, hash: &str) -> Option<&Value> {
+    /// Whether the primary has the template back that it had before the promotion that failed.
+    /// Where only configs were promoted the two templates differ in the annotation alone.
+    pub fn has_earlier(&self, status: &CanaryStatus) -> bool {
+        self.primary_hash() == status.primary_spec
+            && self
+                .primary()
+                .is_some_and(|primary| !self.is_of_failed(status, self.workload.template(primary)))
+    }
+
+    /// The template that the primary had before the promotion that failed, for putting it back.
+    pub fn earlier_template(&self, status: &CanaryStatus) -> Option<&Value> {
         self.history
             .iter()
             .map(|object| self.workload.template(object))
-            .find(|template| template_hash(template) == hash)
+            .filter(|template| !self.is_of_failed(status, template))
+            .find(|template| status.primary_spec.as_deref() == Some(&*template_hash(template)))
+    }
+
+    fn is_of_failed(&self, status: &CanaryStatus, template: &Value) -> bool {
+        template["metadata"]["annotations"]["flagger-id"] == self.flagger_id(status)
     }
 
     /// A promotion failed, and the primary has not taken the traffic back yet.

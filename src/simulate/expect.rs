@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::simulate::cluster::Key;
 use crate::simulate::play::Transcript;
-use crate::simulate::scenario::{Expect, Scenario};
+use crate::simulate::scenario::{Expect, ExpectedObject, Scenario};
 use crate::simulate::world::World;
 
 /// One expectation, and how it was not met if it was not.
@@ -44,6 +44,7 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
         events,
         no_events,
         primary_untouched,
+        objects,
     } = &scenario.script.expect;
     let mut met = Vec::new();
     if let Some(phase) = phase {
@@ -98,7 +99,45 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
             failure,
         });
     }
+    let namespace = canary["metadata"]["namespace"].as_str().unwrap_or("test");
+    met.extend(
+        objects
+            .iter()
+            .map(|expected| held(world, namespace, expected)),
+    );
     met
+}
+
+/// Whether there is such an object with at least the fields that are expected of it.
+fn held(world: &World, namespace: &str, expected: &ExpectedObject) -> Expectation {
+    let ExpectedObject {
+        kind,
+        name,
+        contains,
+    } = expected;
+    let state = world.lock();
+    let found = state.cluster.objects().find(|(key, _)| {
+        *key.kind == **kind && *key.name == **name && *key.namespace == *namespace
+    });
+    let failure = match found {
+        None => Some("does not exist".to_owned()),
+        Some((_, object)) if !has(object, contains) => Some(format!("does not hold {contains}")),
+        Some(_) => None,
+    };
+    Expectation {
+        name: format!("{kind} {name}"),
+        failure,
+    }
+}
+
+/// Whether a value has at least what another has.
+fn has(value: &Value, wanted: &Value) -> bool {
+    match (value, wanted) {
+        (Value::Object(fields), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(name, wanted)| fields.get(name).is_some_and(|value| has(value, wanted))),
+        _ => value == wanted,
+    }
 }
 
 fn equal(name: &str, wanted: &str, shown: Option<&str>) -> Expectation {

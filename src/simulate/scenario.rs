@@ -53,6 +53,8 @@ pub enum Event {
     Metrics(Metrics),
     /// Pods of images with this tag never become ready, from now on.
     Stuck(String),
+    /// Pods of the primary with this tag never become ready, from now on.
+    PrimaryStuck(String),
     /// Pods of images with this tag become ready after all.
     Unstuck(String),
     /// The stand-in of the horizontal pod autoscaler wants so many replicas.
@@ -152,6 +154,18 @@ pub struct Expect {
     pub no_events: Vec<String>,
     /// No rollout of the primary but its first.
     pub primary_untouched: Option<bool>,
+    /// Objects of the canary's namespace that hold at least these fields.
+    #[serde(default)]
+    pub objects: Vec<ExpectedObject>,
+}
+
+/// An object as it must be at the end, as far as it is told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpectedObject {
+    pub kind: String,
+    pub name: String,
+    pub contains: Value,
 }
 
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The program as scripts and pods call it: its settings, its ways to run, what it prints and how it
 //! ends. What needs no cluster runs without one.
-use std::sync::mpsc;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, sync::mpsc};
 
 use serde_json::{Value, json};
 
@@ -44,6 +44,21 @@ fn all_problems_of_the_settings_are_told_at_once() {
         assert_eq!(errors.iter().filter(is_it).count(), 1, "{name}: {ended}");
     }
     assert_eq!(ended.output, "", "{ended}");
+}
+
+/// What others put into the environment is none of Davy's business.
+#[test]
+fn variables_that_are_not_text_are_borne() {
+    let noise = OsStr::from_bytes(b"\xff\xfe");
+    let ended = Program::new(&["run"])
+        .set("TERMINAL_TITLE", noise)
+        .set("DAVY_NAMESPACE", noise)
+        .run()
+        .with_code(2);
+    assert!(
+        ended.errors.starts_with("error: DAVY_NAMESPACE: "),
+        "{ended}"
+    );
 }
 
 #[test]

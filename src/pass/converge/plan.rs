@@ -128,15 +128,15 @@ fn primary(
         ));
     }
     let healing = phase == Phase::Failed && status.previous_spec.is_some();
-    if healing && snapshot.primary_hash() != status.primary_spec {
-        let hash = status.primary_spec.as_deref().unwrap_or_default();
-        if let Some(template) = snapshot.earlier_template(hash) {
-            let wanted = configs::restored_copies(&view)?;
-            return Ok(copies(
-                wanted,
-                snapshot.workload.with_template(live, template),
-            ));
-        }
+    if healing
+        && !snapshot.has_earlier(status)
+        && let Some(template) = snapshot.earlier_template(status)
+    {
+        let wanted = configs::restored_copies(&view)?;
+        return Ok(copies(
+            wanted,
+            snapshot.workload.with_template(live, template),
+        ));
     }
     Ok(copies(
         Vec::new(),

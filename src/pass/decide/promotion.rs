@@ -185,16 +185,14 @@ fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
 /// Nothing is left to put the primary's template back from: the canary keeps the traffic, and
 /// the next revision may be analysed and promoted over the broken primary.
 pub(super) fn is_beyond_healing(snapshot: &Snapshot) -> bool {
-    let wanted = snapshot.status.primary_spec.as_deref().unwrap_or_default();
-    snapshot.primary_hash().as_deref() != Some(wanted)
-        && snapshot.earlier_template(wanted).is_none()
+    !snapshot.has_earlier(&snapshot.status) && snapshot.earlier_template(&snapshot.status).is_none()
 }
 
 pub(super) fn healing(snapshot: &Snapshot, gap: &Gap) -> Decision {
     if let Some(decision) = claims::unfinished(snapshot, gap) {
         return decision;
     }
-    let has_template = snapshot.primary_hash() == snapshot.status.primary_spec;
+    let has_template = snapshot.has_earlier(&snapshot.status);
     match snapshot.primary_readiness() {
         Readiness::Ready => {
             let text = if has_template {

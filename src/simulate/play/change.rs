@@ -40,6 +40,14 @@ impl Play {
                 self.world.lock().behaviour.never_ready.push(rule);
                 Ok(())
             }
+            Event::PrimaryStuck(tag) => {
+                let rule = NeverReady {
+                    tag: tag.clone(),
+                    workload: "-primary".to_owned(),
+                };
+                self.world.lock().behaviour.never_ready.push(rule);
+                Ok(())
+            }
             Event::Unstuck(tag) => {
                 self.world
                     .lock()
@@ -129,6 +137,9 @@ fn words(event: &Event) -> String {
             format!("success rate {success_rate} %, P99 {milliseconds} ms")
         }
         Event::Stuck(tag) => format!("pods of {tag} never become ready"),
+        Event::PrimaryStuck(tag) => {
+            format!("pods of the primary with {tag} never become ready")
+        }
         Event::Unstuck(tag) => format!("pods of {tag} become ready after all"),
         Event::Replicas(wanted) => format!("the autoscaler wants {wanted:?}"),
         Event::Patch(patch) => {

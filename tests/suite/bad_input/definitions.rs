@@ -1,18 +1,17 @@
 //! Definitions that are missing, another's, or let everything through: on a control plane of their
 //! own, because they are in the way of every other test.
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::{
-    bed::{control_plane::ControlPlane, control_plane_of_ones_own, program::Ended},
-    podinfo::{Podinfo, fixture, install_ours, kubectl},
+    bed::{control_plane::ControlPlane, control_plane_of_ones_own, program::Ended, wait::until},
+    podinfo::{INSTALL, Podinfo, fixture, install_ours, kubectl},
 };
 
 use super::{canary, cases, reason};
-
-/// What a user is told to type. Another tool's definition is in the way without the last flag.
-const COMMAND: &str = "davy crds | kubectl apply --server-side --force-conflicts -f -";
 
 /// The control plane, for one test at a time, with none of the definitions that a pass needs.
 async fn bare_control_plane() -> Option<(&'static ControlPlane, MutexGuard<'static, ()>)> {
@@ -43,13 +42,13 @@ async fn definitions_that_are_missing_or_anothers_stop_the_pass_before_it_writes
     let Some(podinfo) = Podinfo::begin_on(cluster, "definitions").await else {
         return;
     };
-    let ended = podinfo.davy(&["run"]).run().with_code(2);
+    let ended = until_code(&podinfo, 2).await;
     let missing = "the CustomResourceDefinition canaries.flagger.app is not installed";
     assert!(
         ended.errors.contains(&format!("error: {missing}")),
         "{ended}"
     );
-    assert!(ended.errors.contains(COMMAND), "{ended}");
+    assert!(ended.errors.contains(INSTALL), "{ended}");
 
     // Flagger's own, as a cluster has it that is to be taken over.
     cluster
@@ -69,16 +68,11 @@ async fn definitions_that_are_missing_or_anothers_stop_the_pass_before_it_writes
             "{field}: {ended}"
         );
     }
-    assert!(why.contains(COMMAND), "{ended}");
+    assert!(why.contains(INSTALL), "{ended}");
     assert_eq!(podinfo.versions().await, before);
 
-    install_ours(cluster);
-    let pass = podinfo.pass();
-    assert_eq!(
-        (&*pass.outcome, &*pass.phase),
-        ("stepped", "Initializing"),
-        "{pass:?}"
-    );
+    install_ours(cluster).await;
+    assert_stepped(&podinfo, &until_code(&podinfo, 0).await);
 }
 
 /// Only canaries that need a kind are held up by its absence.
@@ -90,7 +84,7 @@ async fn missing_definition_of_a_route_is_told_on_the_canaries_that_need_it() {
     let Some(podinfo) = Podinfo::begin_on(cluster, "no-istio").await else {
         return;
     };
-    install_ours(cluster);
+    install_ours(cluster).await;
     podinfo.apply(&plain("podinfo")).await;
     podinfo
         .apply(&fixture("story/quick.yaml").replace("podinfo", "meshed"))
@@ -151,6 +145,21 @@ async fn canaries_that_are_none_and_absurd_ones_are_named_with_their_field() {
         Some(1),
         "{ended}"
     );
+}
+
+/// The server learns of a definition, and of its end, a moment after it was told.
+async fn until_code(podinfo: &Podinfo, code: i32) -> Ended {
+    let deadline = Duration::from_secs(30);
+    until("the server has learnt of it", deadline, async || {
+        let ended = podinfo.davy(&["run", "-o", "json"]).run();
+        if ended.code == Some(code) {
+            Ok(ended)
+        } else {
+            Err(ended.to_string())
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[derive(Deserialize)]

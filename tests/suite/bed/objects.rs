@@ -86,7 +86,13 @@ impl ControlPlane {
         for definition in &definitions {
             apply(&client, definition, "").await;
         }
-        for definition in &definitions {
+        self.until_crds_are_served(text).await;
+    }
+
+    /// Waits until the CRDs of a YAML text are served, however they were installed.
+    pub(crate) async fn until_crds_are_served(&self, text: &str) {
+        let client = self.client();
+        for definition in documents(text).iter().filter(|it| is_definition(it)) {
             let name = definition.name_any();
             until("the CRD is served", SETTLE_DEADLINE, async || {
                 served(&client, &name).await

@@ -15,25 +15,25 @@ pub(crate) async fn install(cluster: &ControlPlane) {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     INSTALLED
         .get_or_init(async || {
-            install_ours(cluster);
+            install_ours(cluster).await;
             install_istios(cluster).await;
         })
         .await;
 }
 
-/// As the messages about them say, and waits until they are served.
-pub(crate) fn install_ours(cluster: &ControlPlane) {
-    let printed = Program::new(&["crds"]).run().with_code(0).output;
-    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-    kubectl(cluster, &apply, &printed);
-    let wait = [
-        "wait",
-        "--for=condition=established",
-        "--timeout=60s",
-        "-f",
-        "-",
-    ];
-    kubectl(cluster, &wait, &printed);
+/// What the messages about them tell a user to type. Another tool's definitions are in the way
+/// without the last flag.
+pub(crate) const INSTALL: &str = "davy crds | kubectl apply --server-side --force-conflicts -f -";
+
+/// Does it, and waits until they are served.
+pub(crate) async fn install_ours(cluster: &ControlPlane) {
+    let words: Vec<_> = INSTALL.split(' ').collect();
+    let ["davy", verb, "|", "kubectl", apply @ ..] = &words[..] else {
+        panic!("{INSTALL}")
+    };
+    let printed = Program::new(&[verb]).run().with_code(0).output;
+    kubectl(cluster, apply, &printed);
+    cluster.until_crds_are_served(&printed).await;
 }
 
 /// Runs `kubectl` with this input and answers what it printed.

@@ -94,8 +94,12 @@ impl Podinfo {
             }
             let objects: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), &self.namespace, &resource);
-            let listed = objects.list(&ListParams::default()).await;
-            for object in listed.unwrap_or_else(|error| panic!("{}: {error}", resource.kind)) {
+            let listed = match objects.list(&ListParams::default()).await {
+                // Another test's definition, that has come or gone meanwhile.
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                listed => listed.unwrap_or_else(|error| panic!("{}: {error}", resource.kind)),
+            };
+            for object in listed {
                 let key = format!("{} {}", resource.kind, object.name_any());
                 versions.insert(key, object.resource_version().unwrap_or_default());
             }

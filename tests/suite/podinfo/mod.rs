@@ -23,7 +23,7 @@ use crate::bed::{
     prometheus::Prometheus,
 };
 
-pub(crate) use definitions::{install_ours, kubectl};
+pub(crate) use definitions::{INSTALL, install_ours, kubectl};
 pub(crate) use looks::{is_waiting, once_each};
 pub(crate) use stand_in::{stand_in, vector};
 
@@ -170,10 +170,14 @@ impl Podinfo {
         }
     }
 
-    /// Until the canary is in this phase and there is nothing left to do.
+    /// Until there is nothing left to do, which must be in this phase.
     pub(crate) async fn passes_until_rest_in(&self, phase: &str) -> Vec<Pass> {
-        let rests = |pass: &Pass| pass.phase == phase && pass.outcome == "rested";
-        self.passes_until(phase, rests).await
+        let passes = self
+            .passes_until(phase, |pass| pass.outcome == "rested")
+            .await;
+        let last = passes.last().expect("the one that rested");
+        assert_eq!(last.phase, phase, "{passes:#?}");
+        passes
     }
 
     /// Until the canary has been given this weight.

@@ -1,74 +1,82 @@
-//! Somebody who looks at the traffic all the time, between the passes and during them: whoever gets
-//! traffic must have a pod that is ready.
+//! The traffic at every moment: each write of a Service, a pod or the route is recorded, and replayed
+//! in the order in which they were made. Whoever gets traffic must have a pod that is ready.
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use futures::StreamExt;
 use kube::{
-    Api, Client,
-    api::{DynamicObject, ListParams},
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams, WatchEvent, WatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::bed::wait::until;
 
 use super::{Podinfo, looks::weight_of};
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Pods of a side that lost its traffic stay for ten seconds. What was read over a longer time does
-/// not belong together.
-const LOOK_MAX: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_mins(1);
+
+const KINDS: [(&str, &str); 3] = [
+    ("v1", "Service"),
+    ("v1", "Pod"),
+    ("networking.istio.io/v1", "VirtualService"),
+];
 
 /// To be ended by [`Watch::end`].
 pub(crate) struct Watch {
-    stop: Arc<AtomicBool>,
-    looking: JoinHandle<Seen>,
+    changes: Changes,
+    followed: Vec<(Api<DynamicObject>, JoinHandle<()>)>,
 }
 
-/// What was seen.
+/// What was replayed.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// How often the apex Service was there and had ready pods.
+    /// Writes after which the apex Service was there, with a pod that was ready.
     pub(crate) served: usize,
-    /// How often the route gave traffic to the canary.
+    /// Writes after which the canary had a share of the traffic.
     pub(crate) split: usize,
     /// What must not be, each once, with the count.
-    pub(crate) wrong: BTreeMap<String, usize>,
+    wrong: BTreeMap<String, usize>,
+}
+
+type Changes = Arc<Mutex<Vec<Change>>>;
+
+struct Change {
+    /// A number, and the same sequence for all kinds: they are in one store.
+    version: u64,
+    kind: &'static str,
+    object: DynamicObject,
+    is_gone: bool,
 }
 
 impl Podinfo {
     /// Needs a runtime of several threads: passes block the test's own.
     pub(crate) async fn watch(&self) -> Watch {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (client, namespace) = (self.cluster.client(), self.namespace.clone());
-        let route = ("networking.istio.io/v1", "VirtualService");
-        let routes = self
-            .cluster
-            .objects(route.0, route.1, Some(&namespace))
-            .await;
-        let stopped = stop.clone();
-        let looking = tokio::spawn(async move {
-            let mut seen = Seen::default();
-            while !stopped.load(Ordering::SeqCst) {
-                look(&client, &namespace, &routes, &mut seen).await;
-                tokio::time::sleep(PAUSE).await;
+        let changes = Changes::default();
+        let mut followed = Vec::new();
+        for (api_version, kind) in KINDS {
+            let namespace = Some(self.namespace.as_str());
+            let objects = self.cluster.objects(api_version, kind, namespace).await;
+            let listed = objects.list(&ListParams::default()).await;
+            let listed = listed.unwrap_or_else(|error| panic!("listing {kind}: {error}"));
+            let version = listed.metadata.resource_version.expect("a list has one");
+            for object in listed.items {
+                keep(&changes, kind, object, false);
             }
-            seen
-        });
-        Watch { stop, looking }
+            let following = follow(objects.clone(), kind, version, changes.clone());
+            followed.push((objects, tokio::spawn(following)));
+        }
+        Watch { changes, followed }
     }
 
     /// Waits until a Deployment has as many ready pods as it asks for.
     pub(crate) async fn until_ready(&self, name: &str) {
-        until("its pods are ready", Duration::from_mins(1), async || {
+        until("its pods are ready", DEADLINE, async || {
             let deployment = self.deployment(name).await;
             let (asked, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
             if status["readyReplicas"] == *asked {
@@ -83,73 +91,131 @@ impl Podinfo {
 }
 
 impl Watch {
+    /// Replays what was written until now.
+    ///
+    /// # Panics
+    /// When somebody was given traffic who could not answer.
     pub(crate) async fn end(self) -> Seen {
-        self.stop.store(true, Ordering::SeqCst);
-        let seen = self.looking.await.expect("it looks to the end");
+        for (objects, following) in &self.followed {
+            until("every write was seen", DEADLINE, async || {
+                let listed = objects.list(&ListParams::default()).await;
+                let listed = listed.map_err(|error| error.to_string())?;
+                let changes = lock(&self.changes);
+                let is_seen = |object: &DynamicObject| {
+                    let mut same = changes.iter().filter(|it| it.object.uid() == object.uid());
+                    same.any(|it| it.object.resource_version() == object.resource_version())
+                };
+                match listed.iter().find(|object| !is_seen(object)) {
+                    None => Ok(()),
+                    Some(object) => Err(format!("{} is newer", object.name_any())),
+                }
+            })
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+            assert!(!following.is_finished(), "the watch has broken off");
+            following.abort();
+        }
+        let mut changes = lock(&self.changes);
+        changes.sort_by_key(|change| change.version);
+        let seen = replay(&changes);
         assert!(seen.wrong.is_empty(), "{seen:#?}");
         seen
     }
 }
 
-/// The route and the Services first, the pods after them: pods outlive the traffic to them.
-async fn look(client: &Client, namespace: &str, routes: &Api<DynamicObject>, seen: &mut Seen) {
-    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let start = Instant::now();
-    let (Ok(route), Ok(services), Ok(pods)) = (
-        routes.get_opt("podinfo").await,
-        services.list(&ListParams::default()).await,
-        pods.list(&ListParams::default()).await,
-    ) else {
-        *seen
-            .wrong
-            .entry("the API server did not answer".to_owned())
-            .or_default() += 1;
-        return;
-    };
-    if start.elapsed() > LOOK_MAX {
-        return;
-    }
-    let mut served = vec!["podinfo"];
-    let route = json!(route);
-    let weight = |host| weight_of(&route, host).unwrap_or(0);
-    served.extend(
-        ["podinfo-primary", "podinfo-canary"]
-            .into_iter()
-            .filter(|host| weight(host) > 0),
-    );
-    seen.split += usize::from(weight("podinfo-canary") > 0);
-    for name in served {
-        let service = services
-            .iter()
-            .find(|it| it.metadata.name.as_deref() == Some(name));
-        let selector = service.map(|it| it.spec.as_ref().and_then(|spec| spec.selector.clone()));
-        match selector {
-            // Before there is one nobody sends requests to it.
-            None if name == "podinfo" => {}
-            Some(Some(selector)) if pods.iter().any(|pod| is_ready(pod, &selector)) => {
-                seen.served += usize::from(name == "podinfo");
-            }
-            other => {
-                let shares = (weight("podinfo-primary"), weight("podinfo-canary"));
-                let text = format!("Service {name} has no ready pods: {other:?} {shares:?}");
-                *seen.wrong.entry(text).or_default() += 1;
-            }
+/// Keeps every write from a version on; ends only when the server cannot tell them all.
+async fn follow(
+    objects: Api<DynamicObject>,
+    kind: &'static str,
+    mut version: String,
+    changes: Changes,
+) {
+    // Shorter than what a server or a client would end on its own account.
+    let parameters = WatchParams::default().timeout(240);
+    loop {
+        let Ok(events) = objects.watch(&parameters, &version).await else {
+            return;
+        };
+        let mut events = pin!(events);
+        while let Some(event) = events.next().await {
+            let (object, is_gone) = match event {
+                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => (object, false),
+                Ok(WatchEvent::Deleted(object)) => (object, true),
+                Ok(WatchEvent::Bookmark(bookmark)) => {
+                    version = bookmark.metadata.resource_version;
+                    continue;
+                }
+                Ok(WatchEvent::Error(_)) | Err(_) => return,
+            };
+            version = object.resource_version().unwrap_or_default();
+            keep(&changes, kind, object, is_gone);
         }
     }
 }
 
-fn is_ready(pod: &Pod, selector: &BTreeMap<String, String>) -> bool {
-    let labels = pod.metadata.labels.clone().unwrap_or_default();
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
+fn keep(changes: &Changes, kind: &'static str, object: DynamicObject, is_gone: bool) {
+    let version = object.resource_version().unwrap_or_default();
+    let version = version.parse().expect("a resourceVersion is a number");
+    let change = Change {
+        version,
+        kind,
+        object,
+        is_gone,
+    };
+    lock(changes).push(change);
+}
+
+fn lock(changes: &Changes) -> std::sync::MutexGuard<'_, Vec<Change>> {
+    changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn replay(changes: &[Change]) -> Seen {
+    let mut seen = Seen::default();
+    let mut objects = BTreeMap::new();
+    for change in changes {
+        let key = (change.kind, change.object.name_any());
+        if change.is_gone {
+            objects.remove(&key);
+        } else {
+            objects.insert(key, json!(change.object));
+        }
+        judge(&objects, &mut seen);
+    }
+    seen
+}
+
+fn judge(objects: &BTreeMap<(&str, String), Value>, seen: &mut Seen) {
+    let object = |kind, name: &str| objects.get(&(kind, name.to_owned()));
+    let route = object("VirtualService", "podinfo");
+    let weight = |host| route.and_then(|route| weight_of(route, host)).unwrap_or(0);
+    let sides = ["podinfo-primary", "podinfo-canary"];
+    let split = sides.into_iter().filter(|side| weight(side) > 0);
+    seen.split += usize::from(weight("podinfo-canary") > 0);
+    // Before there is an apex Service nobody sends it requests.
+    let apex = ["podinfo"]
+        .into_iter()
+        .filter(|apex| object("Service", apex).is_some());
+    seen.served += apex.clone().count();
+    for name in apex.chain(split) {
+        let selector = object("Service", name).map(|service| &service["spec"]["selector"]);
+        let mut pods = objects.iter().filter(|((kind, _), _)| *kind == "Pod");
+        if !pods.any(|(_, pod)| selector.is_some_and(|selector| answers(pod, selector))) {
+            let shares = sides.map(weight);
+            let text = format!("Service {name}, {selector:?}, has no ready pods; {shares:?}");
+            *seen.wrong.entry(text).or_default() += 1;
+        }
+    }
+}
+
+/// Whether a pod is ready and selected.
+fn answers(pod: &Value, selector: &Value) -> bool {
+    let labels = &pod["metadata"]["labels"];
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     selector
-        .iter()
-        .all(|(key, value)| labels.get(key) == Some(value))
-        && pod.metadata.deletion_timestamp.is_none()
+        .as_object()
+        .is_some_and(|selector| selector.iter().all(|(key, value)| labels[key] == *value))
+        && pod["metadata"]["deletionTimestamp"].is_null()
         && conditions
             .into_iter()
-            .any(|it| it.type_ == "Ready" && it.status == "True")
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
