@@ -216,6 +216,9 @@ async fn both(
     let end = Instant::now() + DEADLINE;
     loop {
         kubelet.work().await;
+        // No pass of these has a reason to fail, and it is not to be waited for that all do.
+        let failed = kubelet.ended.values().find(|(code, _)| *code != 0);
+        assert!(failed.is_none(), "{failed:?}");
         if let Some(jobs) = jobs {
             jobs.make(stage, kubelet.is_idle()).await;
         }
@@ -263,7 +266,8 @@ impl Jobs {
 /// `jobs/now` tells by its exit code what became of the pass that it asked for.
 async fn pass_at_once(stage: &Stage) {
     let mut kubelet = Kubelet::new(stage);
-    assert_eq!(now(stage, &mut kubelet).await, Some(0));
+    let code = now(stage, &mut kubelet).await;
+    assert_eq!(code, Some(0), "{:?}", kubelet.ended);
     let analysis = json!({"interval": "10s", "threshold": 1, "iterations": 1});
     let odd = json!({"provider": "linkerd", "analysis": analysis});
     stage.application("odd", &odd).await;

@@ -1,12 +1,13 @@
 //! The pieces of `kustomize/` and `config/samples/`: each can be used, and says what it is to say.
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use davy::api::status::Phase;
+use kube::api::ListParams;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::stage::Stage;
-use crate::bed::{control_plane, control_plane::ControlPlane};
+use crate::bed::{control_plane, control_plane::ControlPlane, wait::until};
 
 fn objects(text: &str) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(text)
@@ -149,12 +150,10 @@ async fn pods_are_hardened_and_jobs_are_bounded() {
         let (job, template) = match workload["kind"].as_str() {
             Some("CronJob") => {
                 assert_eq!(spec["concurrencyPolicy"], "Forbid");
-                for bound in [
-                    "startingDeadlineSeconds",
-                    "successfulJobsHistoryLimit",
-                    "failedJobsHistoryLimit",
-                ] {
-                    assert!(spec[bound].is_number(), "{bound}");
+                assert!(spec["startingDeadlineSeconds"].is_number());
+                // A Job by hand must not be swept away before its end was seen.
+                for bound in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+                    assert_eq!(spec[bound], 3, "{bound}");
                 }
                 (
                     Some(&spec["jobTemplate"]["spec"]),
@@ -188,4 +187,51 @@ async fn samples_apply_and_run() {
         cluster.apply_yaml(&text, &stage.namespace).await;
         stage.passes_until(canary, Phase::Initialized, &[]).await;
     }
+}
+
+/// As they stand, with the namespace that they bring. The simulated nodes run the pod, which has
+/// no effect here: what it does is tested under manifests in a namespace of a test's own.
+#[tokio::test]
+async fn command_of_the_readme_brings_a_job_whose_pod_is_admitted() {
+    let Some(cluster) = control_plane().await else {
+        return;
+    };
+    let readme = include_str!("../../../README.md");
+    let command = readme
+        .lines()
+        .find_map(|line| line.strip_prefix("$ kubectl apply --server-side -k"))
+        .expect("a command");
+    let stage = Stage::new(cluster, "readme").await;
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            &format!("kubectl apply --server-side --force-conflicts -k{command}"),
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("PATH", stage.path())
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && !said.contains("Warning"),
+        "{said}"
+    );
+    let pods = cluster.objects("v1", "Pod", Some("davy-system")).await;
+    until("the pod is there", Duration::from_mins(3), async || {
+        let listed = pods.list(&ListParams::default()).await;
+        let listed = listed.map_err(|error| error.to_string())?;
+        let names = listed
+            .iter()
+            .map(kube::ResourceExt::name_any)
+            .collect::<Vec<_>>();
+        if names.iter().any(|name| name.starts_with("davy-")) {
+            Ok(())
+        } else {
+            Err(format!("{names:?}"))
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    stage.kubectl(&["-n", "davy-system", "delete", "cronjob", "davy"]);
 }
