@@ -53,7 +53,15 @@ pub async fn snapshot(
         unsettled: None,
     };
     let deleting = canary.metadata.deletion_timestamp.is_some();
-    if !deleting {
+    if deleting {
+        // The end of a Canary cannot be undone: what the list does not show is asked for by name.
+        for key in [snapshot.target_key(), snapshot.primary_key()] {
+            if !snapshot.objects.contains_key(&key) {
+                snapshot.keys.remove(&key);
+                read(cluster, &mut snapshot, &key).await?;
+            }
+        }
+    } else {
         problems::ownership(&snapshot)?;
         problems::target(&snapshot)?;
         read_configs(cluster, world, &mut snapshot).await?;

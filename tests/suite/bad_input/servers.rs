@@ -53,7 +53,7 @@ async fn metrics_server_that_answers_garbage_holds_the_release_and_fails_no_chec
         (&status["failedChecks"], &status["heldChecks"]),
         (&json!(0), &json!(3))
     );
-    let told = format!("Warning Synced Prometheus query failed: running query failed: ");
+    let told = "Warning Synced Prometheus query failed: running query failed: ".to_owned();
     let events = podinfo.events().await;
     assert_eq!(
         events

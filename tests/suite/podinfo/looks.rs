@@ -85,7 +85,7 @@ impl Podinfo {
         let mut versions = BTreeMap::new();
         for (resource, capabilities) in discovery
             .groups()
-            .flat_map(|group| group.recommended_resources())
+            .flat_map(kube::discovery::ApiGroup::recommended_resources)
         {
             if capabilities.scope != Scope::Namespaced
                 || !capabilities.supports_operation(verbs::LIST)

@@ -21,6 +21,9 @@ use super::{Podinfo, looks::weight_of};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// The version that stands for everything from before the watch.
+const AT_FIRST: u64 = 0;
+
 const KINDS: [(&str, &str); 3] = [
     ("v1", "Service"),
     ("v1", "Pod"),
@@ -66,7 +69,12 @@ impl Podinfo {
             let listed = listed.unwrap_or_else(|error| panic!("listing {kind}: {error}"));
             let version = listed.metadata.resource_version.expect("a list has one");
             for object in listed.items {
-                keep(&changes, kind, object, false);
+                lock(&changes).push(Change {
+                    version: AT_FIRST,
+                    kind,
+                    object,
+                    is_gone: false,
+                });
             }
             let following = follow(objects.clone(), kind, version, changes.clone());
             followed.push((objects, tokio::spawn(following)));
@@ -179,7 +187,10 @@ fn replay(changes: &[Change]) -> Seen {
         } else {
             objects.insert(key, json!(change.object));
         }
-        judge(&objects, &mut seen);
+        // What was there at first was there at once, whenever each of it was written.
+        if change.version != AT_FIRST {
+            judge(&objects, &mut seen);
+        }
     }
     seen
 }
