@@ -359,6 +359,15 @@ fn scaling_in_the_middle_of_a_rollout_gives_each_set_its_share() {
     // The first look only shares; what follows is the rolling update going on with the new number.
     super::deployments::sync(&mut cluster, &podinfo(), at(12));
     assert_eq!(wanted(&cluster), [5, 4]);
+    let before = cluster.revision();
+    play(&mut cluster, 20);
+    for write in cluster
+        .history_since(before)
+        .filter(|write| write.key == podinfo())
+    {
+        let available = count(write.after.as_ref().unwrap(), "availableReplicas");
+        assert!(available >= 3, "{available} of 4");
+    }
 }
 
 #[test]

@@ -181,6 +181,14 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
+    pub(super) fn internal_error(why: &str) -> Self {
+        let message = format!("Internal error occurred: {why}");
+        Self {
+            details: Some(json!({"causes": [{"message": why}]})),
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+        }
+    }
+
     /// A JSON patch that does not fit the object: the details are empty, and so is the wording.
     pub(super) fn patch_does_not_fit() -> Self {
         Self {

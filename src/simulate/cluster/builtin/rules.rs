@@ -138,18 +138,14 @@ fn autoscaler(object: &Value, found: &mut Vec<Cause>) {
         number(object, "/spec/minReplicas"),
         number(object, "/spec/maxReplicas"),
     );
-    match (min, max) {
-        (_, None | Some(..=0)) => found.push(Cause::invalid(
-            "spec.maxReplicas",
-            &max.unwrap_or(0),
-            "must be greater than 0",
-        )),
-        (Some(min), Some(max)) if max < min => found.push(Cause::invalid(
-            "spec.maxReplicas",
-            &max,
-            "must be greater than or equal to `minReplicas`",
-        )),
-        _ => {}
+    let max = max.unwrap_or(0);
+    if max < 1 {
+        let why = "must be set and greater than 0";
+        found.push(Cause::required("spec.maxReplicas", why));
+    }
+    if min.is_some_and(|min| max < min) {
+        let why = "must be greater than or equal to `minReplicas`";
+        found.push(Cause::invalid("spec.maxReplicas", &max, why));
     }
     if let Some(min) = min.filter(|min| *min < 1) {
         let why = "must be greater than or equal to 1";

@@ -31,7 +31,10 @@ pub(super) fn answer(
     }
     let object = object(cluster, place)?;
     Ok(match place.part {
-        Part::Scale => Answer::ok(&scale(place, &object)?),
+        Part::Scale => {
+            has_replicas(place, &object)?;
+            Answer::ok(&scale(place, &object)?)
+        }
         Part::Main | Part::Status if request.wants_metadata() => {
             Answer::ok(&Item::Metadata(&object))
         }
@@ -61,6 +64,18 @@ pub(super) fn served(place: &Place, object: &Arc<Value>) -> Arc<Value> {
         schema.prune(&mut object);
     }
     Arc::new(object)
+}
+
+/// A custom resource without the number has no `Scale` to show, though one can be written.
+fn has_replicas(place: &Place, object: &Value) -> Result<(), Refusal> {
+    match &place.version().scale {
+        Some(paths) if place.kind.custom && object.pointer(&paths.spec).is_none() => {
+            let path = paths.spec.replace('/', ".");
+            let why = format!("the spec replicas field \"{path}\" does not exist");
+            Err(Refusal::internal_error(&why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The `Scale` of an object that can be scaled.
@@ -137,30 +152,36 @@ fn list(
     } else if place.kind.custom && !request.wants_metadata() {
         metadata["continue"] = json!("");
     }
+    Ok(listed(place, &page, metadata, request.wants_metadata()))
+}
+
+/// A list of these objects.
+pub(super) fn listed(
+    place: &Place,
+    page: &[(Key, Arc<Value>)],
+    metadata: Value,
+    as_metadata: bool,
+) -> Answer {
     let objects: Vec<_> = page
         .iter()
         .map(|(_, object)| served(place, object))
         .collect();
-    let as_metadata = request.wants_metadata();
     let items = objects.iter().map(|object| match as_metadata {
         true => Item::Metadata(object),
         false if place.kind.custom => Item::Whole(object),
         false => Item::Bare(object),
     });
-    Ok(Answer::ok(&List {
-        api_version: if as_metadata {
-            "meta.k8s.io/v1".into()
-        } else {
-            place.api_version()
-        },
-        kind: if as_metadata {
-            "PartialObjectMetadataList".into()
-        } else {
-            format!("{}List", place.kind.kind)
-        },
+    let (api_version, kind) = if as_metadata {
+        ("meta.k8s.io/v1".into(), "PartialObjectMetadataList".into())
+    } else {
+        (place.api_version(), format!("{}List", place.kind.kind))
+    };
+    Answer::ok(&List {
+        api_version,
+        kind,
         metadata,
         items: items.collect(),
-    }))
+    })
 }
 
 /// How many items a page may have; none asked for, or zero, is all of them.

@@ -1,12 +1,12 @@
 //! What a schema does to an object before looking at its values: defaults filled in, unknown fields
 //! dropped.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::{Additional, Schema};
+use super::{Additional, Schema, Type};
 
 impl Schema {
-    /// Fills in defaults, and drops nulls where none may be.
+    /// Fills in defaults, drops nulls where none may be, and writes whole numbers as such.
     pub(in super::super) fn fill(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => self.fill_object(fields),
@@ -15,6 +15,12 @@ impl Schema {
                     for item in items {
                         schema.fill(item);
                     }
+                }
+            }
+            // A whole number is one number, however it was written.
+            Value::Number(number) if self.kind == Type::Integer && number.is_f64() => {
+                if let Some(whole) = whole(number) {
+                    *value = whole.into();
                 }
             }
             _ => {}
@@ -100,4 +106,11 @@ impl Schema {
             .get(name)
             .or_else(|| self.additional.schema())
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "only what fits is cast")]
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = number.as_f64()?;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }

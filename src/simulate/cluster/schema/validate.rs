@@ -33,6 +33,9 @@ impl Schema {
                 _ => (type_name(value), self.kind.name()),
             };
             found.push(of_type(path, &json!(named), wanted));
+            if named == "float64" {
+                found.push(not_of_format(path, wanted));
+            }
             return;
         }
         self.check_choices(value, path, found);
@@ -128,8 +131,7 @@ impl Schema {
     fn check_number(&self, number: &serde_json::Number, path: &str, found: &mut Vec<Cause>) {
         let value = number.as_f64().unwrap_or_default();
         if self.format == "int32" && (value < f64::from(i32::MIN) || value > f64::from(i32::MAX)) {
-            let why = format!("Checked value must be of type integer with format int32 in {path}");
-            found.push(Cause::invalid("<nil>", &"\"\"", &why));
+            found.push(not_of_format(path, &self.format));
         }
         let bounds = &self.bounds;
         let mut refuse = |words: &str, bound: f64| {
@@ -278,6 +280,11 @@ fn of_type(path: &str, value: &Value, wanted: &str) -> Cause {
         field: path.to_owned(),
         message,
     }
+}
+
+fn not_of_format(path: &str, format: &str) -> Cause {
+    let why = format!("Checked value must be of type integer with format {format} in {path}");
+    Cause::invalid("<nil>", &"\"\"", &why)
 }
 
 fn too(what: &str, path: &str, message: String) -> Cause {

@@ -104,6 +104,7 @@ fn crd() -> Value {
         "required": ["host"],
         "properties": {
             "host": {"type": "string", "minLength": 1, "maxLength": 20, "pattern": "^[a-z.]+$"},
+            "replicas": {"type": "integer"},
             "weight": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 100},
             "mode": {"type": "string", "enum": ["fast", "slow"], "default": "slow"},
             "note": {"type": "string", "nullable": true},
@@ -137,7 +138,7 @@ fn crd() -> Value {
             "schema": schema,
             "subresources": {
                 "status": {},
-                "scale": {"specReplicasPath": ".spec.weight", "statusReplicasPath": ".status.weight"},
+                "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.weight"},
             },
         })
     };

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{CRDS, JSON, MERGE, PODINFO, THING, THINGS, ask, cluster, crd, get, now, version};
+use super::super::Key;
+use super::{
+    CRDS, JSON, MERGE, PATCH, PODINFO, THING, THINGS, ask, cluster, crd, get, now, version,
+};
 
 #[test]
 fn unknown_fields_vanish_with_a_warning_or_are_refused_when_asked_to_be_strict() {
@@ -82,6 +85,10 @@ fn a_schema_fills_in_and_keeps() {
             json!({"host": "a.b", "mode": "slow"}),
         ),
         (
+            json!({"weight": 10.0}),
+            json!({"host": "a.b", "mode": "slow", "weight": 10}),
+        ),
+        (
             json!({"note": "x"}),
             json!({"host": "a.b", "mode": "slow", "note": "x"}),
         ),
@@ -109,6 +116,15 @@ fn a_schema_fills_in_and_keeps() {
         );
         assert_eq!(answer.body["spec"], wanted, "{spec}");
     }
+}
+
+#[test]
+fn a_null_stays_only_where_one_may_be() {
+    let add = |field: &str| json!({"op": "add", "path": format!("/spec/{field}"), "value": null});
+    let patch = json!([add("weight"), add("note"), add("mode")]);
+    let answer = ask(&mut cluster(), ("PATCH", THING, PATCH), &patch);
+    let wanted = json!({"host": "a.b", "mode": "slow", "note": null});
+    assert_eq!(answer.body["spec"], wanted);
 }
 
 #[test]
@@ -141,7 +157,8 @@ fn a_schema_refuses() {
         ),
         (
             json!({"weight": 33.3}),
-            "spec.weight: Invalid value: \"float64\": spec.weight in body must be of type int32: \"float64\"",
+            "[spec.weight: Invalid value: \"float64\": spec.weight in body must be of type int32: \"float64\", \
+             <nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.weight]",
         ),
         (
             json!({"mode": "odd"}),
@@ -189,6 +206,8 @@ fn every_version_shows_the_same_object() {
         new["metadata"]["resourceVersion"],
         answer.body["metadata"]["resourceVersion"]
     );
+    let stored = cluster.get(&Key::new("a.b", "Thing", "test", "one"));
+    assert_eq!(stored.unwrap()["apiVersion"], "a.b/v1");
 }
 
 #[test]

@@ -32,6 +32,8 @@ fn a_stale_resource_version_is_a_conflict_through_every_door() {
             }
             let mut cluster = cluster();
             let path = format!("{base}{part}");
+            let replicas = json!({"spec": {"replicas": 1}});
+            ask(&mut cluster, ("PATCH", base, MERGE), &replicas);
             let mut object = get(&mut cluster, &path).body;
             object["metadata"]["resourceVersion"] = json!("1");
             let answer = ask(&mut cluster, ("PUT", &path, JSON), &object);
@@ -206,7 +208,11 @@ fn a_scale_is_a_view_of_its_object() {
         ("PATCH", &path, MERGE),
         &json!({"spec": {"replicas": 6}}),
     );
-    assert_eq!(get(&mut cluster, THING).body["spec"]["weight"], 6);
+    assert_eq!(get(&mut cluster, THING).body["spec"]["replicas"], 6);
+    let patch = json!({"spec": {"replicas": null}});
+    ask(&mut cluster, ("PATCH", THING, MERGE), &patch);
+    let answer = get(&mut cluster, &path);
+    assert_eq!(answer.code, 500, "{}", answer.text);
     let services = get(&mut cluster, &format!("{SERVICES}/x/scale"));
     assert_eq!(services.code, 404);
 }

@@ -97,16 +97,11 @@ pub(super) fn answer(
             for (key, _) in &chosen {
                 delete(cluster, &place.kind, key, &deletion, &ask)?;
             }
-            let items: Vec<_> = chosen
-                .iter()
-                .map(|(_, object)| read::served(place, object).as_ref().clone())
-                .collect();
-            Ok(Answer::ok(&json!({
-                "kind": format!("{}List", place.kind.kind),
-                "apiVersion": place.api_version(),
-                "metadata": {"resourceVersion": cluster.revision.to_string(), "continue": ""},
-                "items": items,
-            })))
+            let mut metadata = json!({"resourceVersion": cluster.revision.to_string()});
+            if place.kind.custom {
+                metadata["continue"] = json!("");
+            }
+            Ok(read::listed(place, &chosen, metadata, false))
         }
         Method::POST if place.kind.custom && !reachable => Err(Refusal::no_page()),
         _ => Err(Refusal::method_not_allowed()),
