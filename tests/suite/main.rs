@@ -10,6 +10,7 @@ mod architecture;
 mod bad_input;
 mod bed;
 mod cli;
+mod conformance;
 mod crds;
 mod generated;
 mod home;

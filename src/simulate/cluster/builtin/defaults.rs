@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::object::{child, default, map};
+use super::super::object::{child, default, map, text};
 use super::pods;
 
 pub(super) fn deployment(object: &mut Value) {
@@ -178,6 +178,15 @@ pub(super) fn autoscaler(object: &mut Value) {
             json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]),
         );
     }
+}
+
+pub(super) fn definition(object: &mut Value) {
+    let kind = text(object, "/spec/names/kind").to_owned();
+    let spec = child(object, "spec");
+    default(spec, "conversion", json!({"strategy": "None"}));
+    let names = map(spec.entry("names").or_insert_with(|| json!({})));
+    default(names, "singular", kind.to_lowercase());
+    default(names, "listKind", format!("{kind}List"));
 }
 
 fn base64(bytes: &[u8]) -> String {

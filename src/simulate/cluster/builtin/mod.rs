@@ -33,13 +33,7 @@ pub(super) fn fill(kind: &Kind, object: &mut Value) -> Result<Vec<String>, Strin
         ("discovery.k8s.io", "EndpointSlice") => defaults::endpoint_slice(object),
         ("batch", "Job") => defaults::job(child(object, "spec")),
         ("batch", "CronJob") => defaults::cron_job(object),
-        ("apiextensions.k8s.io", _) => {
-            default(
-                child(object, "spec"),
-                "conversion",
-                json!({"strategy": "None"}),
-            );
-        }
+        ("apiextensions.k8s.io", _) => defaults::definition(object),
         _ => {}
     }
     Ok(dropped)

@@ -67,7 +67,9 @@ fn begin(cluster: &Cluster, place: &Place, object: &mut Value, ask: &Ask) {
     ] {
         metadata.remove(field);
     }
-    metadata.insert("uid".into(), object::uid(number).into());
+    // What is not made has no identity that something else could have.
+    let identity = number | u64::from(ask.dry_run) << 60;
+    metadata.insert("uid".into(), object::uid(identity).into());
     metadata.insert("creationTimestamp".into(), object::seconds(ask.now).into());
     if builtin::has_generation(kind) {
         metadata.insert("generation".into(), 1.into());

@@ -108,7 +108,9 @@ pub(in super::super) fn delete(
     commit(cluster, ask, Verb::Delete, key.clone(), None)?;
     let returns_object = kind.group.is_empty() && matches!(&*kind.kind, "Service" | "Pod");
     if returns_object {
-        return Ok(stored);
+        let mut last = stored.as_ref().clone();
+        last["metadata"]["resourceVersion"] = json!(cluster.revision.to_string());
+        return Ok(Arc::new(last));
     }
     let mut details = kind.details(&key.name, &kind.plural);
     details["uid"] = stored["metadata"]["uid"].clone();
