@@ -25,7 +25,7 @@ mod tests;
 const ROUNDS_MAX: usize = 10_000;
 
 /// What the world does that no object says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Behaviour {
     /// From the start of a pod to its readiness.
     pub ready_after: SignedDuration,
@@ -38,7 +38,7 @@ pub struct Behaviour {
 }
 
 /// Images whose tag contains a text, in the workloads whose name ends in another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NeverReady {
     pub tag: String,
     pub workload: String,
@@ -77,8 +77,8 @@ impl Behaviour {
 }
 
 /// Plays everything that the controllers would have done since the last call or the last write,
-/// each thing at its own time.
-pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) {
+/// each thing at its own time. When something may be due next, if nobody else writes before.
+pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) -> Option<Timestamp> {
     let mut at = cluster.settled().unwrap_or(now).min(now);
     for _ in 0..ROUNDS_MAX {
         if step(cluster, at, behaviour) {
@@ -86,7 +86,10 @@ pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) {
         }
         match scheduled(cluster, at, behaviour) {
             Some(next) if next <= now => at = next,
-            _ => return cluster.set_settled(now),
+            next => {
+                cluster.set_settled(now);
+                return next;
+            }
         }
     }
     panic!("the controllers did not come to rest in {ROUNDS_MAX} rounds");
