@@ -9,7 +9,7 @@ use crate::api::status::{
 };
 use crate::objects::Key;
 use crate::pass::converge::plan::{differing, plan};
-use crate::pass::snapshot::{Revision, Snapshot};
+use crate::pass::snapshot::{Revision, Snapshot, percent};
 use crate::pass::step::{Decision, Step};
 use crate::pass::totals;
 
@@ -208,13 +208,15 @@ impl<'a> Claim<'a> {
             mut events,
         } = self;
         let shown = snapshot.weight();
-        let lowers = crate::pass::snapshot::percent(status.canary_weight) < shown;
+        let mut reason = reason.to_owned();
+        let lowers = percent(status.canary_weight) < shown;
         if lowers && !snapshot.primary_is_ready() && snapshot.target_replicas() > 0 {
             // Traffic goes back to the primary only when it can carry it.
             status.canary_weight = Some(i64::from(shown));
+            reason = format!("{reason}; the canary keeps {shown} % until the primary is ready");
         }
         events.truncate(EVENTS_MAX);
-        status.reason = Some(reason.to_owned());
+        status.reason = Some(reason.clone());
         status.observed_generation = snapshot.canary.metadata.generation;
         let last = status.last_transition_time.map(|time| time.0);
         let now = last.map_or(snapshot.now, |last| last.max(snapshot.now));
@@ -242,7 +244,7 @@ impl<'a> Claim<'a> {
         });
         Decision {
             step: Step::Claim(Box::new(status)),
-            reason: reason.to_owned(),
+            reason,
         }
     }
 }
