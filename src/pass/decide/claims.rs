@@ -259,25 +259,27 @@ fn recorded(snapshot: &Snapshot, key: &Key) -> StepObject {
 }
 
 /// The rest of the last claim, or the repair of what has drifted: each is this pass's one step.
+/// Where there is both, one claim takes the rest over and repairs, so that a pass that was killed
+/// costs no more than one other.
 pub(super) fn unfinished(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
+    if !gap.drift.is_empty() {
+        let verb = match snapshot.phase() {
+            Some(Phase::Initializing) => "setting up",
+            _ => "restoring",
+        };
+        let reason = format!("{verb} {}", list(gap.carried()));
+        return Some(Claim::new(snapshot).because(gap, &reason));
+    }
     if !gap.open.is_empty() {
         let reason = format!(
             "finishing step {}: {}",
             snapshot.step_number(),
-            list(&gap.open)
+            list(gap.carried())
         );
         return Some(Decision {
             step: Step::Finish,
             reason,
         });
-    }
-    if !gap.drift.is_empty() {
-        let verb = match snapshot.phase() {
-            Some(crate::api::status::Phase::Initializing) => "setting up",
-            _ => "restoring",
-        };
-        let reason = format!("{verb} {}", list(&gap.drift));
-        return Some(Claim::new(snapshot).because(gap, &reason));
     }
     None
 }
@@ -307,9 +309,6 @@ pub(super) fn hold(snapshot: &Snapshot, gap: &Gap, text: String) -> Decision {
         .because(gap, &text)
 }
 
-fn list(keys: &BTreeSet<Key>) -> String {
-    keys.iter()
-        .map(Key::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+fn list<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
+    keys.map(Key::to_string).collect::<Vec<_>>().join(", ")
 }
