@@ -10,9 +10,31 @@ pub mod scenario;
 pub mod transcript;
 pub mod world;
 
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::routers;
+use cluster::Cluster;
+
+/// Virtual time begins here: a date that tells nobody anything.
+const BEGINNING: Timestamp = Timestamp::constant(1_000_000_000, 0);
+
+/// A cluster in which every definition is installed that a rehearsal needs. Made once: the schema
+/// of a Canary is large, and a clone costs nothing.
+fn installed() -> Result<Cluster, String> {
+    static INSTALLED: LazyLock<Result<Cluster, String>> = LazyLock::new(|| {
+        let mut cluster = Cluster::new();
+        for definition in [crate::api::crd::crds(), definitions()].concat() {
+            cluster
+                .apply(definition, "davy", BEGINNING)
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(cluster)
+    });
+    INSTALLED.clone()
+}
 
 /// Definitions, without a schema, of the kinds that routers write: a rehearsal is about traffic,
 /// not about what another project's API server would refuse.

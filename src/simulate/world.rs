@@ -27,6 +27,23 @@ pub struct State {
     /// Requests to the API server.
     pub api_requests: u64,
     crash: Option<(u64, Outcome)>,
+    rest: Option<Rest>,
+}
+
+/// When the controllers came to rest: until somebody writes or time comes, they have nothing to do.
+#[derive(Clone, Debug)]
+struct Rest {
+    revision: u64,
+    behaviour: Behaviour,
+    until: Option<Timestamp>,
+}
+
+impl Rest {
+    fn lasts(&self, state: &State, to: Timestamp) -> bool {
+        self.revision == state.cluster.revision()
+            && self.until.is_none_or(|until| until > to)
+            && self.behaviour == state.behaviour
+    }
 }
 
 /// A world that passes can be made in. Clones are the same world.
@@ -46,6 +63,7 @@ impl World {
             calls: 0,
             api_requests: 0,
             crash: None,
+            rest: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -75,10 +93,23 @@ impl World {
     /// Lets time pass: the controllers act, each thing at its own time.
     pub fn advance(&self, to: Timestamp) {
         let mut state = self.lock();
-        let State {
-            cluster, behaviour, ..
-        } = &mut *state;
-        controllers::settle(cluster, to, behaviour);
+        if state
+            .rest
+            .as_ref()
+            .is_some_and(|rest| rest.lasts(&state, to))
+        {
+            state.cluster.set_settled(to);
+        } else {
+            let State {
+                cluster, behaviour, ..
+            } = &mut *state;
+            let until = controllers::settle(cluster, to, behaviour);
+            state.rest = Some(Rest {
+                revision: state.cluster.revision(),
+                behaviour: state.behaviour.clone(),
+                until,
+            });
+        }
         self.clock.set(to);
     }
 

@@ -9,7 +9,7 @@ use crate::api::status::{
 };
 use crate::objects::Key;
 use crate::pass::converge::plan::{differing, plan};
-use crate::pass::snapshot::{Revision, Snapshot};
+use crate::pass::snapshot::{Revision, Snapshot, percent};
 use crate::pass::step::{Decision, Step};
 use crate::pass::totals;
 
@@ -208,13 +208,15 @@ impl<'a> Claim<'a> {
             mut events,
         } = self;
         let shown = snapshot.weight();
-        let lowers = crate::pass::snapshot::percent(status.canary_weight) < shown;
+        let mut reason = reason.to_owned();
+        let lowers = percent(status.canary_weight) < shown;
         if lowers && !snapshot.primary_is_ready() && snapshot.target_replicas() > 0 {
             // Traffic goes back to the primary only when it can carry it.
             status.canary_weight = Some(i64::from(shown));
+            reason = format!("{reason}; the canary keeps {shown} % until the primary is ready");
         }
         events.truncate(EVENTS_MAX);
-        status.reason = Some(reason.to_owned());
+        status.reason = Some(reason.clone());
         status.observed_generation = snapshot.canary.metadata.generation;
         let last = status.last_transition_time.map(|time| time.0);
         let now = last.map_or(snapshot.now, |last| last.max(snapshot.now));
@@ -242,7 +244,7 @@ impl<'a> Claim<'a> {
         });
         Decision {
             step: Step::Claim(Box::new(status)),
-            reason: reason.to_owned(),
+            reason,
         }
     }
 }
@@ -257,25 +259,27 @@ fn recorded(snapshot: &Snapshot, key: &Key) -> StepObject {
 }
 
 /// The rest of the last claim, or the repair of what has drifted: each is this pass's one step.
+/// Where there is both, one claim takes the rest over and repairs, so that a pass that was killed
+/// costs no more than one other.
 pub(super) fn unfinished(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
+    if !gap.drift.is_empty() {
+        let verb = match snapshot.phase() {
+            Some(Phase::Initializing) => "setting up",
+            _ => "restoring",
+        };
+        let reason = format!("{verb} {}", list(gap.carried()));
+        return Some(Claim::new(snapshot).because(gap, &reason));
+    }
     if !gap.open.is_empty() {
         let reason = format!(
             "finishing step {}: {}",
             snapshot.step_number(),
-            list(&gap.open)
+            list(gap.carried())
         );
         return Some(Decision {
             step: Step::Finish,
             reason,
         });
-    }
-    if !gap.drift.is_empty() {
-        let verb = match snapshot.phase() {
-            Some(crate::api::status::Phase::Initializing) => "setting up",
-            _ => "restoring",
-        };
-        let reason = format!("{verb} {}", list(&gap.drift));
-        return Some(Claim::new(snapshot).because(gap, &reason));
     }
     None
 }
@@ -305,9 +309,6 @@ pub(super) fn hold(snapshot: &Snapshot, gap: &Gap, text: String) -> Decision {
         .because(gap, &text)
 }
 
-fn list(keys: &BTreeSet<Key>) -> String {
-    keys.iter()
-        .map(Key::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+fn list<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
+    keys.map(Key::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -70,22 +70,31 @@ pub(super) fn api_version(group: &str, version: &str) -> String {
     }
 }
 
+/// The value at a JSON pointer whose keys need no escapes. `Value::pointer` copies every key, and
+/// this is where a rehearsal spends its time.
+pub(in crate::simulate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    let mut keys = pointer.split('/').skip(1);
+    keys.try_fold(value, |value, key| match value {
+        Value::Object(fields) => fields.get(key),
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 /// The text at a JSON pointer, or nothing.
 pub(in crate::simulate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
+    at(value, pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
 
 /// The whole number at a JSON pointer.
 pub(in crate::simulate) fn number(value: &Value, pointer: &str) -> Option<i64> {
-    value.pointer(pointer).and_then(Value::as_i64)
+    at(value, pointer).and_then(Value::as_i64)
 }
 
 pub(in crate::simulate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
+    at(value, pointer)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
 }

@@ -26,7 +26,7 @@ mod tests;
 const ROUNDS_MAX: usize = 1_000;
 
 /// What the world does that no object says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Behaviour {
     /// From the start of a pod to its readiness.
     pub ready_after: SignedDuration,
@@ -39,7 +39,7 @@ pub struct Behaviour {
 }
 
 /// Images whose tag contains a text, in the workloads whose name ends in another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NeverReady {
     pub tag: String,
     pub workload: String,
@@ -78,8 +78,8 @@ impl Behaviour {
 }
 
 /// Plays everything that the controllers would have done since the last call or the last write,
-/// each thing at its own time.
-pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) {
+/// each thing at its own time. When something may be due next, if nobody else writes before.
+pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) -> Option<Timestamp> {
     let mut at = cluster.settled().unwrap_or(now).min(now);
     let mut rounds = 0;
     loop {
@@ -94,7 +94,10 @@ pub fn settle(cluster: &mut Cluster, now: Timestamp, behaviour: &Behaviour) {
         rounds = 0;
         match scheduled(cluster, at, behaviour) {
             Some(next) if next <= now => at = next,
-            _ => return cluster.set_settled(now),
+            next => {
+                cluster.set_settled(now);
+                return next;
+            }
         }
     }
 }

@@ -16,14 +16,13 @@ use crate::api::status::{CanaryStatus, Phase};
 use crate::pass::report::{Handled, Outcome};
 use crate::pass::{self, Options};
 use crate::settings::Settings;
+use crate::simulate::BEGINNING;
 use crate::simulate::cluster::Key;
 use crate::simulate::scenario::{Crash, Event, Scenario};
 use crate::simulate::world::World;
 
 /// A script that has not come where it wants to be after so many passes never will.
 const PASSES_MAX: u32 = 500;
-/// Virtual time begins here: a date that tells nobody anything.
-const BEGINNING: i64 = 1_000_000_000;
 const INTERVAL_DEFAULT: SignedDuration = SignedDuration::from_secs(60);
 const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -76,27 +75,14 @@ pub struct Play {
 impl Play {
     /// Sets the scenario's cluster up.
     pub fn new(scenario: Scenario) -> Result<Self, String> {
-        let begun = Timestamp::from_second(BEGINNING).map_err(|error| error.to_string())?;
+        let begun = BEGINNING;
         let world = World::new(begun);
         let settings = Settings::from_variables(scenario.script.settings.clone().into_iter())
             .map_err(|error| error.to_string())?;
         let mut found = None;
         {
             let mut state = world.lock();
-            for definition in crate::api::crd::crds() {
-                let definition =
-                    serde_json::to_value(definition).map_err(|error| error.to_string())?;
-                state
-                    .cluster
-                    .apply(definition, "davy", begun)
-                    .map_err(|e| e.to_string())?;
-            }
-            for definition in super::definitions() {
-                state
-                    .cluster
-                    .apply(definition, "davy", begun)
-                    .map_err(|e| e.to_string())?;
-            }
+            state.cluster = super::installed()?;
             for object in &scenario.objects {
                 let object = placed(object.clone());
                 if object["kind"] == "Canary" {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::super::cluster::object::{child, number, text};
+use super::super::super::cluster::object::{child, number};
 use super::super::super::cluster::{Cluster, Key};
 use super::revisions::annotations;
 use super::{DESIRED, MANAGER, MAX, Rollout, available, total, wanted};
@@ -195,10 +195,6 @@ pub(super) fn note_size(rollout: &Rollout, set: &mut Value) {
 }
 
 fn noted(set: &Value, annotation: &str) -> Option<i64> {
-    text(
-        &set["metadata"]["annotations"],
-        &format!("/{}", annotation.replace('/', "~1")),
-    )
-    .parse()
-    .ok()
+    let noted = set["metadata"]["annotations"][annotation].as_str();
+    noted?.parse().ok()
 }
