@@ -18,6 +18,7 @@ mod metrics;
 mod parity;
 mod plug_ins;
 mod podinfo;
+mod proof;
 mod routers;
 mod scenarios;
 mod story;

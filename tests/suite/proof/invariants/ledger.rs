@@ -1,0 +1,308 @@
+//! What a history says so far: the objects as they are, and the claims of each Canary.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use davy::simulate::cluster::Key;
+use serde_json::Value;
+
+use super::release::{Claim, Foreign, Release, Role};
+use super::route::canary_percent;
+use super::{Verb, Write};
+
+#[derive(Clone)]
+pub(super) struct Ledger {
+    ours: &'static str,
+    objects: BTreeMap<Key, Arc<Value>>,
+    releases: BTreeMap<Key, Release>,
+    /// Every template that a target has had, by its hash.
+    templates: BTreeMap<String, Arc<Value>>,
+}
+
+/// A write, seen from a Canary that it is about, with the cluster as it was just before.
+pub(super) struct Moment<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) release: &'a Release,
+    pub(super) role: Role,
+    pub(super) write: &'a Write,
+    pub(super) ours: bool,
+    /// The claim that this write makes.
+    pub(super) claim: Option<&'a Claim>,
+    /// The number that our write of an object bears.
+    pub(super) stamp: Option<i64>,
+}
+
+impl Ledger {
+    pub(super) fn new(ours: &'static str) -> Self {
+        Self {
+            ours,
+            objects: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            templates: BTreeMap::new(),
+        }
+    }
+
+    /// The claim that a write of a Canary makes: its status has another number than before.
+    pub(super) fn claims_of(&self, write: &Write) -> Option<Arc<Claim>> {
+        if *write.key.kind != *"Canary" {
+            return None;
+        }
+        let after = write.after.as_ref()?;
+        let step = after["status"]
+            .get("step")
+            .filter(|step| step.is_object())?;
+        let old = write
+            .before
+            .as_ref()
+            .and_then(|before| before["status"].get("step"));
+        if old == Some(step) {
+            return None;
+        }
+        let release = self.releases.get(&write.key)?;
+        let names = &release.names;
+        let objects = step["objects"].as_array().into_iter().flatten();
+        let objects = objects.map(|object| {
+            let text = |field: &str| object[field].as_str().unwrap_or_default();
+            let group = text("apiVersion")
+                .split_once('/')
+                .map_or("", |(group, _)| group);
+            let key = names.key(group, text("kind"), text("name"));
+            (key, text("resourceVersion").to_owned())
+        });
+        Some(Arc::new(Claim {
+            number: step["number"].as_i64().unwrap_or(0),
+            at: step["time"]
+                .as_str()
+                .and_then(|time| time.parse().ok())
+                .unwrap_or(write.at),
+            canary: after.clone(),
+            objects: objects.collect(),
+            live_weight: self.weight(release),
+            canary_available: self.available(&names.target()),
+            primary_available: self.available(&names.primary()),
+        }))
+    }
+
+    /// The write as each Canary sees it that it is about.
+    pub(super) fn moments<'a>(
+        &'a self,
+        write: &'a Write,
+        claim: &'a Option<Arc<Claim>>,
+    ) -> impl Iterator<Item = Moment<'a>> {
+        let ours = *write.manager == *self.ours;
+        self.releases.values().filter_map(move |release| {
+            let object = write.after.as_deref().or(write.before.as_deref());
+            let role = release.names.role(&write.key, object)?;
+            let claim = claim.as_deref().filter(|_| role == Role::Canary);
+            let stamp = write.after.as_deref().filter(|_| ours).and_then(stamp_of);
+            Some(Moment {
+                ledger: self,
+                release,
+                role,
+                write,
+                ours,
+                claim,
+                stamp,
+            })
+        })
+    }
+
+    /// Why a write of ours should not have been made at all: it is about no Canary.
+    pub(super) fn stray(&self, write: &Write) -> Option<String> {
+        let object = write.after.as_deref().or(write.before.as_deref());
+        // Definitions are put there before there are Canaries, and a late pass may still tell of
+        // one that is gone.
+        let is_stray = *write.manager == *self.ours
+            && !matches!(
+                &*write.key.kind,
+                "CustomResourceDefinition" | "Namespace" | "Event"
+            )
+            && self
+                .releases
+                .values()
+                .all(|r| r.names.role(&write.key, object).is_none());
+        is_stray.then(|| "the object belongs to no Canary".to_owned())
+    }
+
+    /// Takes the write into account.
+    pub(super) fn keep(&mut self, write: &Write, claim: Option<Arc<Claim>>) {
+        let ours = *write.manager == *self.ours;
+        self.keep_route_and_steps(write, ours);
+        match &write.after {
+            Some(object) => self.objects.insert(write.key.clone(), object.clone()),
+            None => self.objects.remove(&write.key),
+        };
+        if *write.key.kind == *"Canary" {
+            self.keep_canary(write, claim);
+        }
+        let is_target = self
+            .releases
+            .values()
+            .any(|r| r.names.target() == write.key);
+        if let Some(object) = write.after.as_ref().filter(|_| is_target) {
+            let template = &object["spec"]["template"];
+            let is_new = write
+                .before
+                .as_ref()
+                .is_none_or(|b| b["spec"]["template"] != *template);
+            if is_new {
+                let hash = davy::objects::hash::template_hash(template);
+                self.templates.insert(hash, object.clone());
+            }
+        }
+    }
+
+    fn keep_canary(&mut self, write: &Write, claim: Option<Arc<Claim>>) {
+        let Some(canary) = &write.after else {
+            self.releases.remove(&write.key);
+            return;
+        };
+        let known = self.releases.get_mut(&write.key);
+        let Some(release) = known.filter(|_| write.verb != Verb::Create) else {
+            self.releases
+                .insert(write.key.clone(), Release::of(canary.clone()));
+            // Objects may have been there before their Canary.
+            let target = self.releases[&write.key].names.target();
+            if let Some(target) = self.objects.get(&target) {
+                let hash = davy::objects::hash::template_hash(&target["spec"]["template"]);
+                self.templates.insert(hash, target.clone());
+            }
+            return;
+        };
+        if release.canary["spec"] == canary["spec"] {
+            release.canary = canary.clone();
+        } else {
+            let Release { names, canary, .. } = Release::of(canary.clone());
+            (release.names, release.canary) = (names, canary);
+        }
+        if !canary["status"]["step"].is_object() {
+            // Whoever loses the status loses what was known of earlier steps.
+            release.claims.clear();
+            release.written.clear();
+        }
+        if let Some(claim) = claim {
+            if let Some(pass) = write.pass {
+                release
+                    .claimed_by
+                    .entry(pass)
+                    .or_default()
+                    .push(claim.number);
+            }
+            release.claims.push(claim);
+        }
+    }
+
+    fn keep_route_and_steps(&mut self, write: &Write, ours: bool) {
+        let stamp = write.after.as_deref().filter(|_| ours).and_then(stamp_of);
+        for release in self.releases.values_mut() {
+            if let Some(stamp) = stamp
+                && release
+                    .names
+                    .role(&write.key, write.after.as_deref())
+                    .is_some()
+            {
+                release.written.insert(write.key.clone(), (stamp, write.at));
+            }
+            let names = &release.names;
+            let selector = |object: &Option<Arc<Value>>| {
+                object
+                    .as_ref()
+                    .map(|service| service["spec"]["selector"].clone())
+            };
+            if ours
+                && names.key("", "Service", &names.apex) == write.key
+                && selector(&write.before) != selector(&write.after)
+            {
+                release.moved = Some(write.at);
+            }
+            if release.names.route() == write.key {
+                let percent = |object: &Option<Arc<Value>>| {
+                    object
+                        .as_ref()
+                        .map(|route| canary_percent(route, &release.names.sides))
+                };
+                let (before, after) = (percent(&write.before), percent(&write.after));
+                if before != after {
+                    let after_claims = release.claims.len();
+                    release.foreign = (!ours).then_some(Foreign { after_claims });
+                    release.moved = if ours { Some(write.at) } else { release.moved };
+                }
+            }
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Value> {
+        self.objects.get(key).map(|object| &**object)
+    }
+
+    pub(super) fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.releases.values()
+    }
+
+    /// A target that had this template.
+    pub(super) fn target_with(&self, template_hash: &str) -> Option<&Value> {
+        self.templates.get(template_hash).map(|target| &**target)
+    }
+
+    pub(super) fn weight(&self, release: &Release) -> u8 {
+        let route = self.get(&release.names.route());
+        route.map_or(0, |route| canary_percent(route, &release.names.sides))
+    }
+
+    /// How many pods of a workload answer.
+    pub(super) fn available(&self, workload: &Key) -> i64 {
+        let status = self.get(workload).map(|object| &object["status"]);
+        let count = |field: &str| status.and_then(|status| status[field].as_i64());
+        count("availableReplicas")
+            .or(count("numberAvailable"))
+            .unwrap_or(0)
+    }
+}
+
+impl Moment<'_> {
+    /// The claim whose number our write bears.
+    pub(super) fn step(&self) -> Option<&Claim> {
+        self.release.claim(self.stamp?)
+    }
+
+    /// The canary's share before and after our write of the route.
+    pub(super) fn shift(&self) -> Option<(u8, u8)> {
+        if !self.ours || self.role != Role::Route {
+            return None;
+        }
+        let sides = &self.release.names.sides;
+        let after = canary_percent(self.write.after.as_deref()?, sides);
+        let before = self
+            .write
+            .before
+            .as_deref()
+            .map_or(0, |route| canary_percent(route, sides));
+        Some((before, after))
+    }
+
+    /// The number of replicas before and after our write of a workload.
+    pub(super) fn scaled(&self, role: Role) -> Option<(i64, i64)> {
+        if !self.ours || self.role != role {
+            return None;
+        }
+        let before = replicas(self.write.before.as_deref()?);
+        Some((before, replicas(self.write.after.as_deref()?)))
+    }
+
+    /// Our claim and the one before it.
+    pub(super) fn claimed(&self) -> Option<(&Claim, Option<&Claim>)> {
+        let claim = self.claim.filter(|_| self.ours)?;
+        Some((claim, self.release.last()))
+    }
+}
+
+/// How many pods a workload should have.
+pub(super) fn replicas(workload: &Value) -> i64 {
+    workload["spec"]["replicas"].as_i64().unwrap_or(1)
+}
+
+/// The number in the annotation that every write of ours leaves.
+fn stamp_of(object: &Value) -> Option<i64> {
+    let text = object["metadata"]["annotations"]["flagger.app/step"].as_str()?;
+    text.split(' ').next()?.parse().ok()
+}

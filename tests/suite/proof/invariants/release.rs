@@ -1,0 +1,317 @@
+//! One Canary in a history: the names that follow from it, and what was claimed for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use davy::simulate::cluster::Key;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::route::Sides;
+
+/// What an object is to a Canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Canary,
+    Target,
+    Primary,
+    /// The Service that clients use, and the two behind it.
+    Apex,
+    Service,
+    Route,
+    Rule,
+    Scaler,
+    /// A copy of a tracked config.
+    Copy,
+    Event,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    pub(super) namespace: String,
+    pub(super) canary: String,
+    pub(super) uid: String,
+    pub(super) kind: String,
+    pub(super) target: String,
+    pub(super) primary: String,
+    pub(super) apex: String,
+    pub(super) sides: Sides,
+    /// The route's kind, where the provider has one.
+    pub(super) has_route: bool,
+}
+
+impl Names {
+    fn of(canary: &Value) -> Self {
+        let text = |pointer: &str| {
+            canary
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let target = text("/spec/targetRef/name");
+        let apex = match text("/spec/service/name") {
+            name if name.is_empty() => target.clone(),
+            name => name,
+        };
+        Self {
+            namespace: text("/metadata/namespace"),
+            canary: text("/metadata/name"),
+            uid: text("/metadata/uid"),
+            kind: text("/spec/targetRef/kind"),
+            primary: format!("{target}-primary"),
+            sides: Sides {
+                primary: format!("{apex}-primary"),
+                canary: format!("{apex}-canary"),
+            },
+            target,
+            apex,
+            has_route: text("/spec/provider") != "kubernetes",
+        }
+    }
+
+    pub(super) fn key(&self, group: &str, kind: &str, name: &str) -> Key {
+        Key::new(group, kind, &self.namespace, name)
+    }
+
+    pub(super) fn route(&self) -> Key {
+        self.key("networking.istio.io", "VirtualService", &self.apex)
+    }
+
+    pub(super) fn target(&self) -> Key {
+        self.key("apps", &self.kind, &self.target)
+    }
+
+    pub(super) fn primary(&self) -> Key {
+        self.key("apps", &self.kind, &self.primary)
+    }
+
+    pub(super) fn role(&self, key: &Key, object: Option<&Value>) -> Option<Role> {
+        if *key.namespace != *self.namespace {
+            return None;
+        }
+        let name = &*key.name;
+        match (&*key.group, &*key.kind) {
+            ("flagger.app", "Canary") if name == self.canary => Some(Role::Canary),
+            ("apps", kind) if kind == self.kind && name == self.target => Some(Role::Target),
+            ("apps", kind) if kind == self.kind && name == self.primary => Some(Role::Primary),
+            ("", "Service") if name == self.apex => Some(Role::Apex),
+            ("", "Service") if self.is_side(name) => Some(Role::Service),
+            ("networking.istio.io", "VirtualService") if name == self.apex => Some(Role::Route),
+            ("networking.istio.io", "DestinationRule") if self.is_side(name) => Some(Role::Rule),
+            ("autoscaling", _) if name.ends_with("-primary") => Some(Role::Scaler),
+            ("", "ConfigMap" | "Secret") => {
+                let is_copy = name.ends_with("-primary") || name.ends_with("-primary-previous");
+                is_copy.then_some(Role::Copy)
+            }
+            ("", "Event") => {
+                let involved = &object?["involvedObject"];
+                let ours = involved["kind"] == "Canary" && involved["name"] == *self.canary;
+                ours.then_some(Role::Event)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_side(&self, name: &str) -> bool {
+        name == self.sides.primary || name == self.sides.canary
+    }
+}
+
+/// One step as status claimed it, and what the cluster showed at that moment.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(super) number: i64,
+    pub(super) at: Timestamp,
+    pub(super) canary: Arc<Value>,
+    /// The objects that the step will write, with the resourceVersions that its pass saw.
+    pub(super) objects: Vec<(Key, String)>,
+    pub(super) live_weight: u8,
+    pub(super) canary_available: i64,
+    pub(super) primary_available: i64,
+}
+
+impl Claim {
+    pub(super) fn status(&self) -> &Value {
+        &self.canary["status"]
+    }
+
+    pub(super) fn phase(&self) -> &str {
+        self.status()["phase"].as_str().unwrap_or_default()
+    }
+
+    pub(super) fn number_of(&self, field: &str) -> i64 {
+        self.status()[field].as_i64().unwrap_or(0)
+    }
+
+    pub(super) fn weight(&self) -> u8 {
+        u8::try_from(self.number_of("canaryWeight").clamp(0, 100)).unwrap_or(0)
+    }
+
+    /// What is released: the template and the configs that it uses.
+    pub(super) fn applied(&self) -> (&Value, &Value) {
+        (
+            &self.status()["lastAppliedSpec"],
+            &self.status()["trackedConfigs"],
+        )
+    }
+
+    pub(super) fn promoted(&self) -> (&Value, &Value) {
+        (
+            &self.status()["lastPromotedSpec"],
+            &self.status()["promotedConfigs"],
+        )
+    }
+
+    /// Whether a promotion is under way or has failed, and the primary may get its template back.
+    pub(super) fn may_heal(&self) -> bool {
+        self.status()["previousSpec"].is_string()
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.weight() > 0 || self.number_of("iterations") > 0
+    }
+
+    pub(super) fn recorded(&self, key: &Key) -> Option<&str> {
+        let found = self.objects.iter().find(|(named, _)| named == key);
+        found.map(|(_, version)| version.as_str())
+    }
+
+    /// The condition that says how the last release went.
+    pub(super) fn condition_reason(&self) -> &str {
+        let conditions = self.status()["conditions"].as_array();
+        let promoted = conditions
+            .into_iter()
+            .flatten()
+            .find(|c| c["type"] == "Promoted");
+        promoted
+            .and_then(|condition| condition["reason"].as_str())
+            .unwrap_or_default()
+    }
+}
+
+/// Somebody else's last write of the route's weight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Foreign {
+    /// How many claims there had been.
+    pub(super) after_claims: usize,
+}
+
+/// A Canary, and everything that was claimed for it since its status was last lost.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Release {
+    pub(super) canary: Arc<Value>,
+    pub(super) names: Arc<Names>,
+    pub(super) claims: Vec<Arc<Claim>>,
+    /// The latest step that wrote an object, and when.
+    pub(super) written: BTreeMap<Key, (i64, Timestamp)>,
+    /// Set while the weight on the route is somebody else's.
+    pub(super) foreign: Option<Foreign>,
+    /// When we last moved traffic: by the route, or by the Service that clients use.
+    pub(super) moved: Option<Timestamp>,
+    /// Which steps a pass claimed.
+    pub(super) claimed_by: BTreeMap<u32, Vec<i64>>,
+}
+
+impl Release {
+    pub(super) fn of(canary: Arc<Value>) -> Self {
+        let names = Arc::new(Names::of(&canary));
+        Self {
+            canary,
+            names,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn spec(&self) -> &Value {
+        &self.canary["spec"]
+    }
+
+    pub(super) fn analysis(&self) -> &Value {
+        match &self.spec()["analysis"] {
+            Value::Null => &self.spec()["canaryAnalysis"],
+            analysis => analysis,
+        }
+    }
+
+    pub(super) fn skips_analysis(&self) -> bool {
+        self.spec()["skipAnalysis"] == true || self.analysis().is_null()
+    }
+
+    pub(super) fn metrics(&self) -> usize {
+        self.analysis()["metrics"].as_array().map_or(0, Vec::len)
+    }
+
+    pub(super) fn last(&self) -> Option<&Claim> {
+        self.claims.last().map(|claim| &**claim)
+    }
+
+    pub(super) fn claim(&self, number: i64) -> Option<&Claim> {
+        self.claims
+            .iter()
+            .rev()
+            .find(|claim| claim.number == number)
+            .map(|claim| &**claim)
+    }
+
+    /// The one before.
+    pub(super) fn before(&self, claim: &Claim) -> Option<&Claim> {
+        let before = self
+            .claims
+            .iter()
+            .rev()
+            .skip_while(|other| other.number >= claim.number);
+        before.map(|claim| &**claim).next()
+    }
+
+    /// How much must lie between two steps that raise or count; nothing where the manifest of the
+    /// first Flagger names no interval.
+    pub(super) fn due(&self) -> SignedDuration {
+        let given = self.analysis()["interval"].as_str();
+        let text = match (given, self.spec()["canaryAnalysis"].is_object()) {
+            (Some(text), _) => text,
+            (None, true) => return SignedDuration::ZERO,
+            (None, false) => "60s",
+        };
+        let interval = davy::objects::duration::parse(text).unwrap_or_default();
+        let interval = SignedDuration::try_from(interval).unwrap_or_default();
+        let interval = interval.max(SignedDuration::from_secs(10));
+        interval - (interval / 10).min(SignedDuration::from_secs(5))
+    }
+
+    /// How long connections may need to end.
+    pub(super) fn drain(&self) -> SignedDuration {
+        let given = self.analysis()["interval"].as_str().unwrap_or_default();
+        let interval = davy::objects::duration::parse(given).unwrap_or_default();
+        let interval = SignedDuration::try_from(interval).unwrap_or_default();
+        interval.max(SignedDuration::from_secs(10))
+    }
+
+    /// The weights of the strategy in turn; none where it does not go by weights.
+    pub(super) fn schedule(&self) -> Vec<u8> {
+        let analysis = self.analysis();
+        let number = |field: &str| analysis[field].as_u64().unwrap_or(0);
+        let max = if number("maxWeight") == 0 {
+            100
+        } else {
+            number("maxWeight")
+        };
+        let percent = |weight: u64| u8::try_from(weight.min(100)).unwrap_or(100);
+        if number("iterations") > 0 || !self.names.has_route {
+            return vec![100];
+        }
+        if number("stepWeight") > 0 {
+            let count = max.div_ceil(number("stepWeight"));
+            return (1..=count)
+                .map(|index| percent(index * number("stepWeight")))
+                .collect();
+        }
+        let steps = analysis["stepWeights"].as_array();
+        steps
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_u64)
+            .map(percent)
+            .collect()
+    }
+}

@@ -1,0 +1,372 @@
+//! A stage for proofs: a scenario is played pass by pass, on a world that can be forked at every
+//! call, and every committed write is judged by the invariants.
+
+pub(crate) mod faults;
+pub(crate) mod hand;
+pub(crate) mod others;
+pub(crate) mod state;
+pub(crate) mod stops;
+pub(crate) mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use davy::api::status::{CanaryStatus, Phase};
+use davy::io::Io;
+use davy::pass::report::{Handled, Outcome, Report};
+use davy::pass::{self, Options};
+use davy::settings::Settings;
+use davy::simulate::cluster::Key;
+use davy::simulate::play::Play;
+use davy::simulate::scenario::{Event, Scenario};
+use davy::simulate::world::World;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::proof::invariants::{Checker, Committed};
+
+/// A line of a script that takes more passes than this never ends.
+const PASSES_MAX: u32 = 400;
+
+/// What all forks of a story share.
+struct Script {
+    name: String,
+    steps: Vec<Event>,
+    options: Options,
+    every: SignedDuration,
+    canary: Key,
+    /// Plays what is no pass; its world is set to that of the story.
+    changes: Mutex<Play>,
+}
+
+/// A scenario while it is played. A fork goes on by itself.
+pub(crate) struct Story {
+    pub(crate) world: World,
+    pub(crate) checker: Checker,
+    script: Arc<Script>,
+    /// The line of the script.
+    line: usize,
+    /// Passes made for this line, and until when it lasts if it is a sleep.
+    made: u32,
+    end: Option<Timestamp>,
+    reached: bool,
+    next_pass: Timestamp,
+    /// Passes so far.
+    pub(crate) passes: u32,
+    /// What went wrong: invariants that were broken, a story that does not end.
+    pub(crate) broken: Vec<String>,
+    /// The number of the last write that was judged.
+    judged: u64,
+}
+
+/// Every scenario that there is: the recorded canaries, and those that ship.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut folders: Vec<_> = ["parity", "scenarios"]
+        .iter()
+        .flat_map(|set| std::fs::read_dir(root.join(set)).expect("a folder of scenarios"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.join("script.yaml").is_file())
+        .collect();
+    folders.sort();
+    assert!(folders.len() > 30, "the scenarios are there");
+    folders
+}
+
+impl Story {
+    pub(crate) fn read(folder: &Path) -> Self {
+        let scenario = Scenario::read(folder).expect("a scenario");
+        let settings = Settings::from_variables(scenario.script.settings.clone().into_iter());
+        let settings = settings.expect("settings");
+        let steps = scenario.script.steps.clone();
+        let every_seconds = scenario.script.every_seconds;
+        let set = folder
+            .parent()
+            .and_then(Path::file_name)
+            .unwrap_or_default();
+        let name = format!("{}/{}", set.to_string_lossy(), scenario.name);
+        let play = Play::new(scenario).expect("a cluster");
+        let world = play.world.fork();
+        let (key, canary) = {
+            let state = world.lock();
+            let mut canaries = state.cluster.objects_of("flagger.app", "Canary");
+            let (key, canary) = canaries.next().expect("a Canary");
+            (key.clone(), canary.clone())
+        };
+        let every = every_seconds.map_or_else(|| interval(&canary), SignedDuration::from_secs);
+        let options = Options {
+            scope: settings.scope,
+            canary: None,
+            policy: settings.policy,
+            metrics_server: settings.metrics_server,
+            concurrency: 1,
+            deadline: Duration::from_secs(600),
+            pushgateway: None,
+            dry_run: false,
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        let script = Script {
+            name,
+            steps,
+            options,
+            every,
+            canary: key,
+            changes: Mutex::new(play),
+        };
+        let mut story = Self {
+            next_pass: world.now(),
+            world,
+            checker: Checker::new(pass::FIELD_MANAGER),
+            script: Arc::new(script),
+            line: 0,
+            made: 0,
+            end: None,
+            reached: false,
+            passes: 0,
+            broken: Vec::new(),
+            judged: 0,
+        };
+        story.judge(None);
+        story
+    }
+
+    /// The same story, going on by itself.
+    pub(crate) fn fork(&self) -> Self {
+        self.fork_in(self.world.fork())
+    }
+
+    /// The same story in another state of its world.
+    pub(crate) fn fork_in(&self, world: World) -> Self {
+        Self {
+            world,
+            checker: self.checker.clone(),
+            script: self.script.clone(),
+            broken: self.broken.clone(),
+            ..*self
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.script.name
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.script.options
+    }
+
+    pub(crate) fn canary(&self) -> &Key {
+        &self.script.canary
+    }
+
+    pub(crate) fn every(&self) -> SignedDuration {
+        self.script.every
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Value>> {
+        self.world.lock().cluster.get(key)
+    }
+
+    pub(crate) fn status(&self) -> CanaryStatus {
+        let canary = self.get(&self.script.canary);
+        let status = canary
+            .map(|canary| canary["status"].clone())
+            .unwrap_or_default();
+        serde_json::from_value(status).unwrap_or_default()
+    }
+
+    /// Plays what the script says happens before the next pass. Whether there is one: not when
+    /// the script is over.
+    pub(crate) fn come_to_pass(&mut self) -> bool {
+        while let Some(event) = self.script.clone().steps.get(self.line) {
+            match event {
+                Event::Until(_) | Event::Weight(_) | Event::Step if !self.reached => {
+                    if self.made < PASSES_MAX {
+                        return true;
+                    }
+                    let status = self.status();
+                    self.broken
+                        .push(format!("does not get past {event:?}: {status:?}"));
+                    return false;
+                }
+                Event::Passes(count) if self.made < *count => return true,
+                Event::Sleep(seconds) => {
+                    let now = self.world.now();
+                    let end = *self
+                        .end
+                        .get_or_insert(now + SignedDuration::from_secs(*seconds));
+                    if self.next_pass <= end {
+                        return true;
+                    }
+                    self.world.advance(end);
+                }
+                Event::Until(_) | Event::Weight(_) | Event::Step | Event::Passes(_) => {}
+                // Kills are the proofs' own.
+                Event::Crash(_) => {}
+                change => self.change(change),
+            }
+            self.line += 1;
+            (self.made, self.end, self.reached) = (0, None, false);
+        }
+        false
+    }
+
+    fn change(&self, event: &Event) {
+        let mut play = self
+            .script
+            .changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        play.world = self.world.clone();
+        let happened = play
+            .happen(event)
+            .now_or_never()
+            .expect("a change takes no time");
+        happened.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+    }
+
+    /// Time goes on to that of the next pass.
+    pub(crate) fn begin_pass(&mut self) {
+        let at = self.next_pass.max(self.world.now());
+        self.world.advance(at);
+        self.next_pass = at + self.script.every;
+        self.passes += 1;
+        self.made += 1;
+        self.judge(None);
+    }
+
+    /// What a pass has left behind is judged, and the controllers act on it. Without a report the
+    /// pass was killed.
+    pub(crate) fn end_pass(&mut self, report: Option<&Report>) {
+        self.judge(Some(self.passes));
+        self.world.advance(self.world.now());
+        self.judge(None);
+        let name = format!(
+            "{}/{}",
+            self.script.canary.namespace, self.script.canary.name
+        );
+        let canaries = report.iter().flat_map(|report| &report.canaries);
+        let handled = canaries.into_iter().find(|handled| handled.canary == name);
+        if let Some(event) = self.script.steps.get(self.line) {
+            self.reached = has_reached(event, &self.status(), handled);
+        }
+    }
+
+    /// A pass that nobody disturbs.
+    pub(crate) fn pass(&mut self) -> Report {
+        let io = self.world.io();
+        self.pass_over(&io).expect("the Canaries can be listed")
+    }
+
+    /// Everything in which this story differs from the one that it was forked from: what was
+    /// written since, and whether that was what the script waits for.
+    pub(crate) fn left_behind(&self, original: &Self) -> String {
+        let state = self.world.lock();
+        let writes = state.cluster.history_since(original.judged);
+        let mut left = format!("{}", self.reached);
+        for write in writes {
+            let after = write.after.as_deref().unwrap_or(&Value::Null);
+            left = format!("{left} {} {after}", write.key);
+        }
+        left
+    }
+
+    /// What went wrong, if anything did, with where it was.
+    pub(crate) fn verdict(&self, place: impl Fn() -> String) -> Result<(), String> {
+        if self.broken.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{}, {}: {}",
+            self.name(),
+            place(),
+            self.broken.join("\n    ")
+        ))
+    }
+
+    /// The same over another wire.
+    pub(crate) fn pass_over(&mut self, io: &Io) -> Option<Report> {
+        self.begin_pass();
+        let report = run(io, self.options());
+        self.end_pass(report.as_ref());
+        report
+    }
+
+    /// Judges what was written since this was last asked, by a pass or by anybody else.
+    pub(crate) fn judge(&mut self, pass: Option<u32>) {
+        let state = self.world.lock();
+        for write in state.cluster.history_since(self.judged) {
+            self.judged = write.number;
+            let mut committed = write.committed();
+            committed.pass = pass.filter(|_| *committed.manager == *pass::FIELD_MANAGER);
+            let broken = self.checker.write(&committed);
+            self.broken
+                .extend(broken.iter().map(|broken| format!("{broken:?}")));
+        }
+    }
+
+    /// Plays the rest undisturbed, and on until nothing happens any more. How many passes it took
+    /// to the end of the script.
+    pub(crate) fn play_out(&mut self) -> u32 {
+        while self.come_to_pass() {
+            self.pass();
+        }
+        let passes = self.passes;
+        self.come_to_rest();
+        passes
+    }
+
+    /// Passes until one changes nothing and awaits nothing.
+    pub(crate) fn come_to_rest(&mut self) {
+        for _ in 0..PASSES_MAX {
+            let report = self.pass();
+            let rested = |handled: &Handled| handled.outcome == Outcome::Rested;
+            if report.canaries.iter().all(rested) {
+                return;
+            }
+        }
+        self.broken
+            .push(format!("does not come to rest: {:?}", self.status()));
+    }
+}
+
+/// Runs a pass to its end; `None` if it could not start. What it leaves behind ends with it, as
+/// it does with a process.
+pub(crate) fn run(io: &Io, options: &Options) -> Option<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime
+        .expect("a runtime")
+        .block_on(pass::run(io, options))
+        .ok()
+}
+
+fn has_reached(event: &Event, status: &CanaryStatus, handled: Option<&Handled>) -> bool {
+    match event {
+        Event::Until(phase) => {
+            let is_rest = matches!(phase, Phase::Initialized | Phase::Succeeded | Phase::Failed);
+            let rests = handled.is_some_and(|handled| handled.outcome == Outcome::Rested);
+            status.phase == Some(*phase) && (!is_rest || rests)
+        }
+        Event::Weight(weight) => status.canary_weight.unwrap_or(0) >= *weight,
+        Event::Step => {
+            status.phase == Some(Phase::Progressing)
+                && (status.canary_weight.unwrap_or(0) > 0 || status.iterations.unwrap_or(0) > 0)
+        }
+        _ => false,
+    }
+}
+
+fn interval(canary: &Value) -> SignedDuration {
+    let spec = &canary["spec"];
+    let text = spec["analysis"]["interval"]
+        .as_str()
+        .or(spec["canaryAnalysis"]["interval"].as_str());
+    let parsed = davy::objects::duration::parse(text.unwrap_or("60s")).expect("an interval");
+    SignedDuration::try_from(parsed)
+        .expect("an interval")
+        .max(SignedDuration::from_secs(10))
+}
