@@ -2,5 +2,6 @@
 //! every call, with every committed write judged by the invariants.
 
 mod crash_matrix;
+mod faults;
 mod invariants;
 mod stage;

@@ -1,0 +1,138 @@
+//! What may become of a call besides the end of its process: every kind of fault at every call of
+//! every kind of pass, and passes that are frozen there and wake after others. When the faults
+//! stop the end is that of the clean run.
+
+use std::collections::BTreeSet;
+
+use davy::simulate::world::World;
+
+use crate::proof::invariants::crashes;
+use crate::proof::stage::faults::{FAULTS, Fault};
+use crate::proof::stage::hand::{Hand, Holds};
+use crate::proof::stage::run;
+use crate::proof::stage::state::{end, end_without_evidence};
+use crate::proof::stage::stops::{Clean, Stop, Tried, all, same};
+
+#[test]
+fn every_call_may_fail_in_every_way() {
+    let mut tried = Tried::new("faults");
+    let mut shapes = BTreeSet::new();
+    for (clean, stops) in all() {
+        let earlier = std::iter::once(&stops[0])
+            .chain(&stops)
+            .map(|stop| &stop.begun.world);
+        for (stop, earlier) in stops.iter().zip(earlier) {
+            // Passes that make the same calls in the same phase fail alike.
+            if shapes.insert(stop.shape.clone()) {
+                at_every_call(&clean, stop, earlier, &mut tried);
+            }
+        }
+    }
+    tried.end();
+}
+
+fn at_every_call(clean: &Clean, stop: &Stop, earlier: &World, tried: &mut Tried) {
+    let mut seen = BTreeSet::new();
+    for (number, call) in stop.calls.iter().enumerate() {
+        for fault in FAULTS.iter().filter(|fault| fault.concerns(&call.what)) {
+            tried.runs += 1;
+            let result = fails(clean, stop, earlier, (number, *fault), &mut seen);
+            tried.distinct += u64::from(matches!(result, Ok(1..)));
+            tried.passes += result.as_ref().map_or(0, |passes| *passes);
+            let (name, pass) = (stop.begun.name(), stop.begun.passes);
+            tried.judged(result.map(drop), || {
+                format!(
+                    "{name}, pass {pass}, call {number}, {}, {fault:?}",
+                    call.what
+                )
+            });
+        }
+    }
+}
+
+/// A pass with one fault, and the rest of the story without. The passes of the rest, none if an
+/// earlier fault has left the same behind.
+fn fails(
+    clean: &Clean,
+    stop: &Stop,
+    earlier: &World,
+    (number, fault): (usize, Fault),
+    seen: &mut BTreeSet<String>,
+) -> Result<u64, String> {
+    let mut story = stop.begun.fork();
+    let (io, calls) = fault.at(number, &story.world, earlier);
+    let report = run(&io, story.options());
+    story.end_pass(report.as_ref());
+    if fault.leaves_in_doubt() {
+        let calls = calls.take();
+        let rest = calls.get(number..).unwrap_or_default();
+        crashes::c6_no_write_is_repeated_blindly(rest).map_err(|why| format!("c6: {why}"))?;
+    }
+    if !seen.insert(story.left_behind(&stop.begun)) {
+        return story
+            .verdict(|| "the same was left behind before".to_owned())
+            .map(|()| 0);
+    }
+    let before = story.passes;
+    story.play_out();
+    story.verdict(|| "after the fault".to_owned())?;
+    // A server that denies an object is believed: what it held is not kept.
+    if !fault.is_a_lie(&stop.calls[number].what) {
+        same(
+            &clean.end_without_evidence,
+            &end_without_evidence(&story.world),
+        )?;
+    }
+    Ok(u64::from(story.passes - before))
+}
+
+#[test]
+fn a_pass_may_freeze_at_every_call_and_wake_after_others() {
+    let mut tried = Tried::new("frozen passes");
+    let mut shapes = BTreeSet::new();
+    for (clean, stops) in all() {
+        for stop in stops {
+            if !shapes.insert(stop.shape.clone()) {
+                continue;
+            }
+            for number in 0..stop.calls.len() {
+                for others in [1, 2, 4] {
+                    tried.runs += 1;
+                    let result = freezes(&clean, &stop, number, others);
+                    tried.passes += result.as_ref().map_or(0, |passes| *passes);
+                    let (name, pass) = (stop.begun.name(), stop.begun.passes);
+                    let what = &stop.calls[number].what;
+                    tried.judged(result.map(drop), || {
+                        format!("{name}, pass {pass} frozen at call {number}, {what}, for {others}")
+                    });
+                }
+            }
+        }
+    }
+    tried.end();
+}
+
+/// A pass that stops before a call, and goes on when others have been made.
+fn freezes(clean: &Clean, stop: &Stop, number: usize, others: u32) -> Result<u64, String> {
+    let mut story = stop.begun.fork();
+    let frozen_pass = story.passes;
+    let mut hand = Hand::new();
+    let frozen = hand.begin(&story.world, story.options(), Holds::Every);
+    for _ in 0..number {
+        hand.let_through(frozen, None);
+    }
+    story.end_pass(None);
+    for _ in 0..others {
+        if story.come_to_pass() {
+            story.pass();
+        }
+    }
+    while !hand.is_over(frozen) {
+        hand.let_through(frozen, None);
+        story.judge(Some(frozen_pass));
+    }
+    story.play_out();
+    story.verdict(|| "after it woke".to_owned())?;
+    same(&clean.end, &end(&story.world))?;
+    Ok(u64::from(story.passes - stop.begun.passes))
+}
