@@ -3,5 +3,6 @@
 
 mod crash_matrix;
 mod faults;
+mod interleavings;
 mod invariants;
 mod stage;

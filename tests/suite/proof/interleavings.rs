@@ -1,0 +1,227 @@
+//! Two passes from one snapshot, in every order of their calls, with somebody else's write at
+//! every point in between: at most one step is taken, and two passes come to what one comes to.
+//! Orders that differ only in calls to different objects, or in reads, are tried once.
+
+use std::collections::BTreeSet;
+
+use crate::proof::invariants::crashes;
+use crate::proof::stage::hand::{Hand, Holds};
+use crate::proof::stage::others::{OTHERS, Other};
+use crate::proof::stage::state::governed;
+use crate::proof::stage::stops::{Clean, Tried, all, cuts};
+use crate::proof::stage::wire::Calls;
+use crate::proof::stage::{Story, run};
+
+/// More orders than this of two passes is a mistake of this test.
+const ORDERS_MAX: u64 = 100_000;
+/// The one who is no pass.
+const SOMEBODY: usize = 2;
+
+/// A moment at which two passes begin.
+struct Situation {
+    begun: Story,
+    /// What one pass makes of it.
+    once: String,
+    shape: String,
+}
+
+/// Every kind of situation: as the clean runs come to them, and as killed passes leave them.
+fn situations(mut each: impl FnMut(&Clean, &Situation)) {
+    let mut shapes = BTreeSet::new();
+    for (clean, stops) in all() {
+        for stop in &stops {
+            let clean_ones = situation(stop.begun.fork());
+            let killed = cuts(&stop.calls, &mut 0)
+                .into_iter()
+                .filter_map(|(world, _)| {
+                    let mut cut = stop.killed_in(world);
+                    cut.come_to_pass().then(|| {
+                        cut.begin_pass();
+                        situation(cut)
+                    })
+                });
+            for found in killed.chain([clean_ones]).flatten() {
+                if shapes.insert(found.shape.clone()) {
+                    each(&clean, &found);
+                }
+            }
+        }
+    }
+}
+
+/// The situation of a story in which a pass has just begun; none if the pass writes nothing.
+fn situation(begun: Story) -> Option<Situation> {
+    let mut single = begun.fork();
+    let calls = Calls::default();
+    let report = run(&calls.of(&single.world), single.options());
+    single.end_pass(report.as_ref());
+    let calls = calls.take();
+    if !calls.iter().any(|call| call.wrote) {
+        return None;
+    }
+    let calls: Vec<_> = calls.iter().map(|call| &*call.what).collect();
+    let phases = (begun.status().phase, single.status().phase);
+    let shape = format!("{phases:?} {}", calls.join(" "));
+    Some(Situation {
+        once: governed(&single.world),
+        begun,
+        shape,
+    })
+}
+
+/// A choice that was made, and those that could have been.
+struct Choice {
+    options: Vec<usize>,
+    made: usize,
+}
+
+#[test]
+fn two_passes_from_one_snapshot_take_one_step_in_every_order() {
+    let mut tried = Tried::new("interleavings");
+    let mut count = 0;
+    situations(|clean, situation| {
+        count += 1;
+        let somebody = OTHERS.iter().map(|other| Some(*other));
+        for other in somebody.chain([None]) {
+            if other.is_none_or(|other| other.path(&situation.begun).is_some()) {
+                every_order(clean, situation, other, &mut tried);
+            }
+        }
+    });
+    crate::proof::stage::stops::tell(&format!("interleavings: {count} situations"));
+    tried.end();
+}
+
+fn every_order(clean: &Clean, situation: &Situation, other: Option<Other>, tried: &mut Tried) {
+    let mut seen = BTreeSet::new();
+    let mut prefix: Vec<usize> = Vec::new();
+    for orders in 0.. {
+        assert!(
+            orders < ORDERS_MAX,
+            "{} has too many orders",
+            situation.shape
+        );
+        let mut story = situation.begun.fork();
+        let (choices, is_whole) = play(&mut story, other, &prefix);
+        if is_whole {
+            tried.runs += 1;
+            let result = judged(clean, situation, story, other, &mut seen, tried);
+            let order: Vec<_> = choices.iter().map(|choice| choice.made).collect();
+            let (name, pass) = (situation.begun.name(), situation.begun.passes);
+            tried.judged(result, || {
+                format!("{name}, pass {pass}, {other:?}, order {order:?}")
+            });
+        }
+        // The next one in order: the last choice that has another option takes it.
+        let open = choices
+            .iter()
+            .rposition(|choice| choice.options.last() > Some(&choice.made));
+        let Some(at) = open else { return };
+        prefix = choices[..at].iter().map(|choice| choice.made).collect();
+        let next = choices[at]
+            .options
+            .iter()
+            .find(|option| **option > choices[at].made);
+        prefix.extend(next);
+    }
+}
+
+/// Plays one order: first the given choices, then the first option at each point. Not whole where
+/// only orders are left that were tried in another form.
+fn play(story: &mut Story, other: Option<Other>, prefix: &[usize]) -> (Vec<Choice>, bool) {
+    let first = story.passes;
+    let mut hand = Hand::new();
+    for _ in 0..2 {
+        hand.begin(&story.world, story.options(), Holds::FromTheFirstWrite);
+    }
+    let mut somebody =
+        other.map(|other| format!("PATCH {}", other.path(story).unwrap_or_default()));
+    let mut choices: Vec<Choice> = Vec::new();
+    let mut last: Option<(usize, String)> = None;
+    loop {
+        let next = |actor: usize| match actor {
+            SOMEBODY => somebody.clone(),
+            pass => hand.waits_at(pass),
+        };
+        let waiting: Vec<_> = (0..=SOMEBODY).filter_map(|a| Some((a, next(a)?))).collect();
+        if waiting.is_empty() {
+            return (choices, true);
+        }
+        let is_new = |(actor, call): &&(usize, String)| {
+            let swapped = last.as_ref().filter(|(before, _)| actor < before);
+            swapped.is_none_or(|(_, before)| depend(before, call))
+        };
+        let options: Vec<_> = waiting
+            .iter()
+            .filter(is_new)
+            .map(|(actor, _)| *actor)
+            .collect();
+        let Some(made) = prefix.get(choices.len()).or(options.first()).copied() else {
+            return (choices, false);
+        };
+        last = waiting.into_iter().find(|(actor, _)| *actor == made);
+        choices.push(Choice { options, made });
+        if made == SOMEBODY {
+            somebody = None;
+            other.expect("somebody").happen(story, 0);
+        } else {
+            hand.let_through(made, None);
+            story.judge(Some(first + u32::try_from(made).unwrap_or(0)));
+        }
+    }
+}
+
+/// Whether the order of two calls can make a difference.
+fn depend(one: &str, other: &str) -> bool {
+    let split = |call: &str| {
+        let (method, path) = call.split_once(' ').unwrap_or_default();
+        (
+            method == "GET",
+            format!("{}/", path.trim_end_matches("/status")),
+        )
+    };
+    let ((reads, one), (also_reads, other)) = (split(one), split(other));
+    // An Event is told under the same name by either pass, and read by none.
+    let tells = |path: &str| path.ends_with("/events/");
+    if (reads && also_reads) || tells(&one) || tells(&other) {
+        return false;
+    }
+    one.starts_with(&other) || other.starts_with(&one)
+}
+
+fn judged(
+    clean: &Clean,
+    situation: &Situation,
+    mut story: Story,
+    other: Option<Other>,
+    seen: &mut BTreeSet<String>,
+    tried: &mut Tried,
+) -> Result<(), String> {
+    let number = |story: &Story| story.status().step.map_or(0, |step| step.number);
+    let steps = number(&story) - number(&situation.begun);
+    if steps > 1 {
+        return Err(format!("{steps} steps were taken"));
+    }
+    if !seen.insert(story.left_behind(&situation.begun)) {
+        return story.verdict(|| "the same was left behind before".to_owned());
+    }
+    tried.distinct += 1;
+    story.passes += 1;
+    story.end_pass(None);
+    let before = story.passes;
+    if other.is_none() {
+        crashes::c3_repair_is_idempotent(&situation.once, &governed(&story.world))
+            .map_err(|why| format!("c3: {why}"))?;
+        story.play_out();
+        story.verdict(|| "after both".to_owned())?;
+        crate::proof::stage::stops::same(
+            &clean.end,
+            &crate::proof::stage::state::end(&story.world),
+        )?;
+    } else {
+        story.come_to_rest();
+        story.verdict(|| "after all".to_owned())?;
+    }
+    tried.passes += u64::from(story.passes - before);
+    Ok(())
+}
