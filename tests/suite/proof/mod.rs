@@ -5,4 +5,5 @@ mod crash_matrix;
 mod faults;
 mod interleavings;
 mod invariants;
+mod schedules;
 mod stage;
