@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::objects::{CANARY, Kind};
 
 /// The name under which every write is made, as `kubectl` and other tools see it.
-pub const FIELD_MANAGER: &str = "davy";
+pub use crate::objects::metadata::FIELD_MANAGER;
 
 /// Objects of a page. The API server's own controllers use 500; a pass reads a kind at a time and
 /// counts requests.

@@ -8,6 +8,9 @@ use crate::objects::{Key, Names, Problem, controller_uid, owner_reference};
 /// The number and time of the step that last wrote an object.
 pub const STEP: &str = "flagger.app/step";
 
+/// The name by which the API server knows our writes.
+pub const FIELD_MANAGER: &str = "davy";
+
 /// On a primary's pods: a new value at each promotion, so that they restart.
 pub const FLAGGER_ID: &str = "flagger-id";
 

@@ -1,12 +1,12 @@
 //! From a live object and a wanted one to what is sent: a JSON patch of what differs, under the
 //! resourceVersion that was read. No `test` operation, which a server answers with 422, not 409.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch, PatchOperation, ReplaceOperation};
 use serde_json::Value;
 
-use crate::objects::metadata::STEP;
+use crate::objects::metadata::{FIELD_MANAGER, STEP};
 
 /// What only the server writes, and what a list leaves out of its items.
 const SERVERS_OWN: [(&str, &str); 9] = [
@@ -20,6 +20,9 @@ const SERVERS_OWN: [(&str, &str); 9] = [
     ("/metadata", "selfLink"),
     ("/metadata", "uid"),
 ];
+
+/// How long after its `now` a pass may still read objects.
+const READING_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// What makes the live object the wanted one; empty when nothing does.
 pub fn difference(live: &Value, wanted: &Value) -> Patch {
@@ -50,8 +53,24 @@ pub fn stamp(object: &mut Value, step: i64, time: Timestamp) {
     object["metadata"]["annotations"][STEP] = Value::from(format!("{step} {time}"));
 }
 
-/// When the object was last written by a step, as far as that can be read.
-pub fn stamped_at(object: &Value) -> Option<Timestamp> {
+/// When the object was last written by a step, as far as that can be read at `now`. A pass that is
+/// frozen just before it sends a write notes too early a time; the API server, which notes the time
+/// of the commit in whole seconds, knows better, unless its clock is ahead of ours: a pass reads for
+/// no longer than a minute after `now`.
+pub fn written_at(object: &Value, now: Timestamp) -> Option<Timestamp> {
+    let entries = object["metadata"]["managedFields"].as_array();
+    let committed = entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry["manager"] == FIELD_MANAGER)
+        .filter(|entry| entry["subresource"].as_str().is_none_or(str::is_empty))
+        .filter_map(|entry| entry["time"].as_str()?.parse().ok())
+        .filter(|time: &Timestamp| time.duration_since(now) <= READING_MAX)
+        .max();
+    stamped_at(object).max(committed)
+}
+
+fn stamped_at(object: &Value) -> Option<Timestamp> {
     let (_, time) = object["metadata"]["annotations"][STEP]
         .as_str()?
         .split_once(' ')?;
@@ -149,6 +168,24 @@ mod tests {
         let annotation = &object["metadata"]["annotations"]["flagger.app/step"];
         assert_eq!(annotation, "12 2026-01-01T00:00:00.25Z");
         assert_eq!(stamped_at(&object), Some(time));
+    }
+
+    #[test]
+    fn the_later_of_stamp_and_commit_counts() {
+        let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let entry = |manager, time| json!({ "manager": manager, "time": time });
+        let mut object = json!({ "metadata": { "managedFields": [
+            entry("davy", "2026-01-01T00:30:00Z"),
+            entry("kubectl", "2026-01-01T00:50:00Z"),
+            entry("davy", "2026-01-01T02:00:00Z"),
+        ] } });
+        let committed = "2026-01-01T00:30:00Z".parse().unwrap();
+        assert_eq!(written_at(&object, now), Some(committed));
+        stamp(&mut object, 12, "2026-01-01T00:20:00Z".parse().unwrap());
+        assert_eq!(written_at(&object, now), Some(committed));
+        let noted = "2026-01-01T00:40:00Z".parse().unwrap();
+        stamp(&mut object, 12, noted);
+        assert_eq!(written_at(&object, now), Some(noted));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use crate::api::canary::Canary;
+use crate::io::clock::Clock;
 use crate::io::cluster::{self, Cluster, Scope};
 use crate::io::pushgateway::Pushgateway;
 use crate::io::{self, Io};
@@ -194,7 +195,7 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
     if options.dry_run {
         return report::dry_run(handled, &snapshot, &decision);
     }
-    act(&cluster, &snapshot, decision, handled).await
+    act(io, &snapshot, decision, handled).await
 }
 
 /// Asks the checks that are due, all of them and at the same time.
@@ -216,12 +217,8 @@ async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers
 }
 
 /// Carries a decision out.
-async fn act(
-    cluster: &Cluster,
-    snapshot: &Snapshot,
-    decision: Decision,
-    handled: Handled,
-) -> Handled {
+async fn act(io: &Io, snapshot: &Snapshot, decision: Decision, handled: Handled) -> Handled {
+    let cluster = &Cluster::new(io.kube_client());
     let reason = &*decision.reason;
     match decision.step {
         Step::Rest => handled.with(Outcome::Rested, reason),
@@ -238,20 +235,15 @@ async fn act(
         }
         Step::Finish => {
             let status = snapshot.status.clone();
-            finish(
-                cluster,
-                snapshot,
-                &status,
-                handled.with(Outcome::Stepped, reason),
-            )
-            .await
+            let handled = handled.with(Outcome::Stepped, reason);
+            finish(cluster, &io.clock, snapshot, &status, handled).await
         }
         Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
             Ok(Claimed::Ours(canary)) => {
                 let status = canary.status.clone().unwrap_or_default();
                 let mut handled = handled.stepped(&status, reason);
                 handled.status = Some(Box::new(status.clone()));
-                finish(cluster, snapshot, &status, handled).await
+                finish(cluster, &io.clock, snapshot, &status, handled).await
             }
             Ok(Claimed::Lost) => handled.with(Outcome::Superseded, "another pass was faster"),
             Err(error) => handled.unclaimed(&error),
@@ -262,11 +254,12 @@ async fn act(
 /// Writes what the step names, and says what it did.
 async fn finish(
     cluster: &Cluster,
+    clock: &Clock,
     snapshot: &Snapshot,
     status: &crate::api::status::CanaryStatus,
     handled: Handled,
 ) -> Handled {
-    let converged = converge::converge(cluster, snapshot, status).await;
+    let converged = converge::converge(cluster, clock, snapshot, status).await;
     let Some(step) = &status.step else {
         return handled;
     };

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::objects::hash::template_hash;
-use crate::objects::patch::stamped_at;
+use crate::objects::patch::written_at;
 use crate::objects::{Key, Kind, Names, Objects, Policy, SERVICE, View};
 use crate::pass::terms::Terms;
 use crate::routers::Router;
@@ -313,7 +313,7 @@ impl Snapshot {
             .iter()
             .chain([&apex])
             .filter_map(|key| self.objects.get(key))
-            .map(|object| stamped_at(object).or(claimed_at))
+            .map(|object| written_at(object, self.now).or(claimed_at))
             .max()
             .flatten()
     }
@@ -333,7 +333,7 @@ impl Snapshot {
         };
         let last = self
             .claimed(step)
-            .filter_map(|(key, _)| self.objects.get(key).and_then(|object| stamped_at(object)))
+            .filter_map(|(key, _)| written_at(self.objects.get(key)?, self.now))
             .fold(step.time.0, Timestamp::max);
         self.terms.is_due(last, self.now)
     }

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Step, StepObject};
+use crate::io::clock::Clock;
 use crate::io::cluster::{self, Cluster};
 use crate::objects::metadata::STEP;
 use crate::objects::patch::{difference, stamp, with_resource_version};
@@ -74,6 +75,7 @@ pub enum Converged {
 /// read again and then the Canary: only while the step is still the same is it written.
 pub async fn converge(
     cluster: &Cluster,
+    clock: &Clock,
     snapshot: &Snapshot,
     status: &CanaryStatus,
 ) -> Result<Converged, WriteError> {
@@ -98,7 +100,7 @@ pub async fn converge(
     }
     keys.sort();
     for (_, key) in keys {
-        if !write(cluster, &mut snapshot, status, step, &key)
+        if !write(cluster, clock, &mut snapshot, status, step, &key)
             .await
             .map_err(|source| WriteError {
                 key: key.clone(),
@@ -119,6 +121,7 @@ fn key_of(snapshot: &Snapshot, object: &StepObject) -> Option<Key> {
 /// Writes one object; `false` when the step must stop here.
 async fn write(
     cluster: &Cluster,
+    clock: &Clock,
     snapshot: &mut Snapshot,
     status: &CanaryStatus,
     step: &Step,
@@ -131,14 +134,17 @@ async fn write(
         if returns_traffic(snapshot, status, key) && !primary_answers(cluster, snapshot).await? {
             return Ok(false);
         }
-        let wanted = match wanted(snapshot, status, key) {
+        let mut wanted = match wanted(snapshot, status, key) {
             Ok(Some(wanted)) => wanted,
             // Neither there nor to be there.
             Ok(None) => return Ok(true),
             // What was read meanwhile cannot be written on: the next pass looks again.
             Err(_) => return Ok(false),
         };
-        let result = send(cluster, snapshot, step, key, wanted).await;
+        // Not the time of the claim: a step that is finished late begins to show when it is written.
+        stamp(&mut wanted, step.number, clock.now());
+        let stamped = wanted["metadata"]["annotations"][STEP].clone();
+        let result = send(cluster, snapshot, key, &wanted).await;
         match result {
             Ok(written) => {
                 snapshot.objects.insert(key.clone(), Arc::new(written));
@@ -150,15 +156,11 @@ async fn write(
             // Whether it was carried out shows when the object is read: then it carries our
             // annotation, and there is nothing left to write.
             Err(cluster::Error::Unanswered(why)) => {
+                let is_stamped =
+                    |object: &Arc<Value>| object["metadata"]["annotations"][STEP] == stamped;
                 let now = reread(cluster, snapshot, key).await;
-                let stamped = now.is_ok()
-                    && snapshot.objects.get(key).is_some_and(|object| {
-                        let mut stamped = (**object).clone();
-                        stamp(&mut stamped, step.number, snapshot.now);
-                        object["metadata"]["annotations"][STEP]
-                            == stamped["metadata"]["annotations"][STEP]
-                    });
-                return if stamped {
+                let is_done = now.is_ok() && snapshot.objects.get(key).is_some_and(is_stamped);
+                return if is_done {
                     Ok(true)
                 } else {
                     Err(cluster::Error::Unanswered(why))
@@ -182,18 +184,15 @@ fn wanted(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> Result<Optio
 async fn send(
     cluster: &Cluster,
     snapshot: &Snapshot,
-    step: &Step,
     key: &Key,
-    mut wanted: Value,
+    wanted: &Value,
 ) -> Result<Value, cluster::Error> {
-    // Not the time of the claim: a step that is finished late begins to show when it is written.
-    stamp(&mut wanted, step.number, snapshot.now);
     let namespace = &snapshot.names.namespace;
     match snapshot.objects.get(key) {
-        None => cluster.create(key.kind, namespace, &wanted).await,
+        None => cluster.create(key.kind, namespace, wanted).await,
         Some(live) => {
             let version = snapshot.resource_version(key);
-            let patch = with_resource_version(difference(live, &wanted), version);
+            let patch = with_resource_version(difference(live, wanted), version);
             cluster.patch(key.kind, namespace, &key.name, patch).await
         }
     }

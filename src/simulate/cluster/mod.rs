@@ -41,8 +41,8 @@ mod tests;
 ///   but those that a layer above plays.
 /// - Of the rules and defaults of built-in kinds there are those that a rollout can meet. Jobs and
 ///   `CronJob`s are stored, no more.
-/// - No watch (405), no server-side apply and no strategic merge patch (both 415), no
-///   `managedFields`.
+/// - No watch (405), no server-side apply and no strategic merge patch (both 415).
+/// - `managedFields` tell who wrote and when, and not which fields.
 /// - A CRD is served as soon as it is stored, and its new schema reshapes stored objects at once
 ///   instead of at each read. `fieldValidation=Strict` does not see fields that are given twice.
 /// - Texts of syntax errors are our parser's; a refusal carries no warnings; of several causes the

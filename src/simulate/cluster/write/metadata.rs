@@ -1,10 +1,12 @@
 //! What the API server sees to in metadata, for every kind.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::answer::Cause;
 use super::super::kinds::Kind;
 use super::super::object::{child, list, put, text};
+use super::Ask;
 
 const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                          alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
@@ -49,6 +51,7 @@ pub(super) fn keep(stored: &Value, object: &mut Value) -> Vec<Cause> {
         "generation",
         "deletionGracePeriodSeconds",
         "resourceVersion",
+        "managedFields",
     ] {
         put(metadata, field, before.get(field).cloned());
     }
@@ -68,6 +71,35 @@ pub(super) fn keep(stored: &Value, object: &mut Value) -> Vec<Cause> {
         }
     }
     found
+}
+
+/// Notes who wrote the object and when, in whole seconds as the API server does.
+pub(super) fn note_manager(object: &mut Value, ask: &Ask, part: Option<&str>) {
+    let seconds = Timestamp::from_second(ask.now.as_second()).unwrap_or(ask.now);
+    let mut entry = json!({
+        "manager": &*ask.manager,
+        "operation": "Update",
+        "apiVersion": &object["apiVersion"],
+        "time": seconds.to_string(),
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {},
+    });
+    if let Some(part) = part {
+        entry["subresource"] = json!(part);
+    }
+    let entries = &mut object["metadata"]["managedFields"];
+    if !entries.is_array() {
+        *entries = json!([]);
+    }
+    let same = |other: &Value| {
+        other["manager"] == entry["manager"] && other.get("subresource") == entry.get("subresource")
+    };
+    if let Some(entries) = entries.as_array_mut() {
+        match entries.iter_mut().find(|other| same(other)) {
+            Some(other) => *other = entry,
+            None => entries.push(entry),
+        }
+    }
 }
 
 /// What is wrong with the metadata of an object.

@@ -212,6 +212,8 @@ fn commit(
     cluster.revision += 1;
     if let Some(object) = &mut after {
         object["metadata"]["resourceVersion"] = json!(cluster.revision.to_string());
+        let part = (verb == Verb::UpdateStatus).then_some("status");
+        metadata::note_manager(object, ask, part);
     }
     let after = after.map(Arc::new);
     let before = cluster.objects.get(&key).cloned();

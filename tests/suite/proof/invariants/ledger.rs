@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use davy::simulate::cluster::Key;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::release::{Claim, Foreign, Release, Role};
@@ -194,6 +195,8 @@ impl Ledger {
 
     fn keep_route_and_steps(&mut self, write: &Write, ours: bool) {
         let stamp = write.after.as_deref().filter(|_| ours).and_then(stamp_of);
+        // An API server notes the times of commits in whole seconds.
+        let at = Timestamp::from_second(write.at.as_second()).unwrap_or(write.at);
         for release in self.releases.values_mut() {
             if let Some(stamp) = stamp
                 && release
@@ -201,7 +204,7 @@ impl Ledger {
                     .role(&write.key, write.after.as_deref())
                     .is_some()
             {
-                release.written.insert(write.key.clone(), (stamp, write.at));
+                release.written.insert(write.key.clone(), (stamp, at));
             }
             let names = &release.names;
             let selector = |object: &Option<Arc<Value>>| {
@@ -213,7 +216,7 @@ impl Ledger {
                 && names.key("", "Service", &names.apex) == write.key
                 && selector(&write.before) != selector(&write.after)
             {
-                release.moved = Some(write.at);
+                release.moved = Some(at);
             }
             if release.names.route() == write.key {
                 let percent = |object: &Option<Arc<Value>>| {
@@ -225,7 +228,7 @@ impl Ledger {
                 if before != after {
                     let after_claims = release.claims.len();
                     release.foreign = (!ours).then_some(Foreign { after_claims });
-                    release.moved = if ours { Some(write.at) } else { release.moved };
+                    release.moved = if ours { Some(at) } else { release.moved };
                 }
             }
         }
