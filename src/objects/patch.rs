@@ -70,6 +70,14 @@ pub fn written_at(object: &Value, now: Timestamp) -> Option<Timestamp> {
     stamped_at(object).max(committed)
 }
 
+/// The step that last wrote an object, as far as its annotation tells; others can take that off.
+pub fn step_of(object: &Value) -> Option<i64> {
+    let (number, _) = object["metadata"]["annotations"][STEP]
+        .as_str()?
+        .split_once(' ')?;
+    number.parse().ok()
+}
+
 fn stamped_at(object: &Value) -> Option<Timestamp> {
     let (_, time) = object["metadata"]["annotations"][STEP]
         .as_str()?

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::objects::hash::template_hash;
-use crate::objects::patch::written_at;
+use crate::objects::patch::{step_of, written_at};
 use crate::objects::{Key, Kind, Names, Objects, Policy, SERVICE, View};
 use crate::pass::terms::Terms;
 use crate::routers::Router;
@@ -292,6 +292,18 @@ impl Snapshot {
         };
         self.claimed(step)
             .filter(|(key, version)| self.resource_version(key) == *version)
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// The objects of the last claim that do not bear its number, whoever wrote them since: a late
+    /// pass may still write them for it.
+    pub fn unproven(&self) -> BTreeSet<Key> {
+        let Some(step) = &self.status.step else {
+            return BTreeSet::new();
+        };
+        self.claimed(step)
+            .filter(|(key, _)| self.objects.get(*key).and_then(|o| step_of(o)) != Some(step.number))
             .map(|(key, _)| key.clone())
             .collect()
     }

@@ -134,6 +134,10 @@ async fn write(
         if returns_traffic(snapshot, status, key) && !primary_answers(cluster, snapshot).await? {
             return Ok(false);
         }
+        if empties_canary(snapshot, status, key) && !is_left_alone(cluster, clock, snapshot).await?
+        {
+            return Ok(false);
+        }
         let mut wanted = match wanted(snapshot, status, key) {
             Ok(Some(wanted)) => wanted,
             // Neither there nor to be there.
@@ -141,6 +145,9 @@ async fn write(
             // What was read meanwhile cannot be written on: the next pass looks again.
             Err(_) => return Ok(false),
         };
+        if attempt > 0 && is_done(snapshot, key, &wanted) {
+            return Ok(true);
+        }
         // Not the time of the claim: a step that is finished late begins to show when it is written.
         stamp(&mut wanted, step.number, clock.now());
         let stamped = wanted["metadata"]["annotations"][STEP].clone();
@@ -159,8 +166,8 @@ async fn write(
                 let is_stamped =
                     |object: &Arc<Value>| object["metadata"]["annotations"][STEP] == stamped;
                 let now = reread(cluster, snapshot, key).await;
-                let is_done = now.is_ok() && snapshot.objects.get(key).is_some_and(is_stamped);
-                return if is_done {
+                let is_ours = now.is_ok() && snapshot.objects.get(key).is_some_and(is_stamped);
+                return if is_ours {
                     Ok(true)
                 } else {
                     Err(cluster::Error::Unanswered(why))
@@ -196,6 +203,14 @@ async fn send(
             cluster.patch(key.kind, namespace, &key.name, patch).await
         }
     }
+}
+
+/// Whether the object is as wanted although somebody has written it since the claim saw it, as
+/// another pass does that finishes the same step. It would only get a later annotation, perhaps
+/// after the next step was claimed; that nobody can write it on what the claim saw is sure already.
+fn is_done(snapshot: &Snapshot, key: &Key, wanted: &Value) -> bool {
+    let live = snapshot.objects.get(key);
+    live.is_some_and(|live| difference(live, wanted).is_empty())
 }
 
 /// After a conflict: the object first, then the claim, so that a later claim is either seen or
@@ -252,6 +267,35 @@ fn returns_traffic(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> boo
     snapshot.is_route(key)
         && percent(status.canary_weight) < snapshot.weight()
         && snapshot.canary_available() > 0
+}
+
+/// Whether writing this object takes the canary's pods away.
+fn empties_canary(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> bool {
+    *key == snapshot.target_key()
+        && percent(status.canary_weight) == 0
+        && snapshot.canary_available() > 0
+        && matches!(wanted(snapshot, status, key), Ok(Some(wanted)) if snapshot.workload.replicas(&wanted) == 0)
+}
+
+/// Whether the canary has no traffic, and has had none for as long as connections need to end, at
+/// the write and not only when the pass began: another tool may have changed the route.
+async fn is_left_alone(
+    cluster: &Cluster,
+    clock: &Clock,
+    snapshot: &Snapshot,
+) -> Result<bool, cluster::Error> {
+    if snapshot.route_weight.is_none() {
+        return Ok(true);
+    }
+    let mut now = snapshot.clone();
+    now.now = clock.now();
+    for key in snapshot.router.keys(&snapshot.names) {
+        if snapshot.objects.contains_key(&key) {
+            reread(cluster, &mut now, &key).await?;
+        }
+    }
+    let shown = now.router.traffic(&now.view()).ok().flatten();
+    Ok(now.is_drained() && shown.is_none_or(|traffic| traffic.canary_weight == 0))
 }
 
 /// The primary's readiness at the write, not only when the pass began.

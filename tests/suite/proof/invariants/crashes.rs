@@ -107,11 +107,7 @@ pub(crate) fn c6_no_write_is_repeated_blindly(calls: &[String]) -> Result<(), St
             return Ok(());
         }
         if at.trim_end_matches("/status") == path && next == method {
-            // A collection is posted to again for the next object in it.
-            let is_collection = method == "POST";
-            if !is_collection {
-                return Err(format!("{write} is sent again without a read"));
-            }
+            return Err(format!("{write} is sent again without a read"));
         }
     }
     Ok(())

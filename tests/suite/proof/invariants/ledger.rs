@@ -7,7 +7,7 @@ use davy::simulate::cluster::Key;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::release::{Claim, Foreign, Release, Role};
+use super::release::{Claim, Release, Role};
 use super::route::canary_percent;
 use super::{Verb, Write};
 
@@ -70,6 +70,11 @@ impl Ledger {
             let key = names.key(group, text("kind"), text("name"));
             (key, text("resourceVersion").to_owned())
         });
+        let objects: Vec<_> = objects.collect();
+        let route = names.route();
+        // The weight on the route that the claim saw, which another tool may have changed since.
+        let seen = objects.iter().find(|(key, _)| *key == route);
+        let seen = seen.and_then(|(_, version)| release.shown.get(version));
         Some(Arc::new(Claim {
             number: step["number"].as_i64().unwrap_or(0),
             at: step["time"]
@@ -77,8 +82,8 @@ impl Ledger {
                 .and_then(|time| time.parse().ok())
                 .unwrap_or(write.at),
             canary: after.clone(),
-            objects: objects.collect(),
-            live_weight: self.weight(release),
+            live_weight: seen.copied().unwrap_or_else(|| self.weight(release)),
+            objects,
             canary_available: self.available(&names.target()),
             primary_available: self.available(&names.primary()),
         }))
@@ -219,6 +224,13 @@ impl Ledger {
                 release.moved = Some(at);
             }
             if release.names.route() == write.key {
+                if let Some(route) = &write.after {
+                    let version = route["metadata"]["resourceVersion"].as_str();
+                    let shown = canary_percent(route, &release.names.sides);
+                    release
+                        .shown
+                        .insert(version.unwrap_or_default().to_owned(), shown);
+                }
                 let percent = |object: &Option<Arc<Value>>| {
                     object
                         .as_ref()
@@ -226,8 +238,10 @@ impl Ledger {
                 };
                 let (before, after) = (percent(&write.before), percent(&write.after));
                 if before != after {
-                    let after_claims = release.claims.len();
-                    release.foreign = (!ours).then_some(Foreign { after_claims });
+                    if !ours && after > before {
+                        release.raised = Some(release.claims.len());
+                    }
+                    release.foreign = !ours;
                     release.moved = if ours { Some(at) } else { release.moved };
                 }
             }

@@ -13,16 +13,7 @@ pub(super) fn p1_no_traffic_without_pods(moment: &Moment<'_>) -> Result<(), Stri
     let release = moment.release;
     if let Some((1.., 0)) = moment.scaled(Role::Target) {
         let weight = moment.ledger.weight(release);
-        // What somebody raised after the claim was made was not to be seen.
-        let known = release
-            .claims
-            .iter()
-            .take_while(|c| Some(c.number) != moment.stamp)
-            .count();
-        let unseen = release
-            .foreign
-            .is_some_and(|foreign| foreign.after_claims > known);
-        if weight > 0 && !unseen {
+        if weight > 0 && !was_raised_unseen(moment) {
             return Err(format!(
                 "it is scaled to zero with {weight} % of the traffic"
             ));
@@ -40,6 +31,16 @@ pub(super) fn p1_no_traffic_without_pods(moment: &Moment<'_>) -> Result<(), Stri
     Ok(())
 }
 
+/// Whether somebody gave the canary traffic after the claim of the step was made, which was not to
+/// be seen.
+fn was_raised_unseen(moment: &Moment<'_>) -> bool {
+    let claims = moment.release.claims.iter();
+    let known = claims
+        .take_while(|c| Some(c.number) != moment.stamp)
+        .count();
+    moment.release.raised.is_some_and(|after| after > known)
+}
+
 /// Connections to the side that lost the traffic have time to end before its pods go.
 pub(super) fn p1_connections_drain_first(moment: &Moment<'_>) -> Result<(), String> {
     let Some((1.., 0)) = moment.scaled(Role::Target) else {
@@ -52,7 +53,7 @@ pub(super) fn p1_connections_drain_first(moment: &Moment<'_>) -> Result<(), Stri
         moment.write.at.duration_since(moved),
         moment.release.drain(),
     );
-    if passed < drain {
+    if passed < drain && !was_raised_unseen(moment) {
         return Err(format!(
             "{passed:#} after traffic moved, and {drain:#} is its time"
         ));
@@ -107,7 +108,8 @@ fn images(workload: &Value) -> Vec<&Value> {
         .collect()
 }
 
-/// Once the primary runs the new version, a failed promotion gives all traffic to the canary.
+/// Once the primary runs the new version, a failed promotion gives all traffic to the canary; to
+/// one that is rolling out itself, because somebody changed it meanwhile, not more than it has.
 pub(super) fn p3_no_way_back_to_a_new_primary(moment: &Moment<'_>) -> Result<(), String> {
     let Some((claim, Some(previous))) = moment.claimed() else {
         return Ok(());
@@ -127,10 +129,20 @@ pub(super) fn p3_no_way_back_to_a_new_primary(moment: &Moment<'_>) -> Result<(),
     } else {
         0
     };
-    if claim.weight() != all || !claim.may_heal() {
+    let target = moment.ledger.get(&moment.release.names.target());
+    let is_kept = claim.weight() == previous.weight() && target.is_some_and(is_rolling_out);
+    if !(claim.weight() == all || is_kept) || !claim.may_heal() {
         return Err(format!("the canary gets {} %", claim.weight()));
     }
     Ok(())
+}
+
+fn is_rolling_out(workload: &Value) -> bool {
+    let status = |field: &str| workload["status"][field].as_i64().unwrap_or(0);
+    let wanted = replicas(workload);
+    status("observedGeneration") < workload["metadata"]["generation"].as_i64().unwrap_or(0)
+        || status("updatedReplicas") < wanted
+        || status("availableReplicas") < wanted
 }
 
 /// Succeeded means it: the primary runs the promoted template with its configs, answers, and has
@@ -155,7 +167,7 @@ pub(super) fn p4_succeeded_is_true(moment: &Moment<'_>) -> Result<(), String> {
     if claim.primary_available < 1 {
         return Err("no primary pod answers".to_owned());
     }
-    if claim.live_weight > 0 && moment.release.foreign.is_none() {
+    if claim.live_weight > 0 && !moment.release.foreign {
         return Err(format!(
             "the canary has {} % of the traffic",
             claim.live_weight
@@ -207,7 +219,7 @@ pub(super) fn p7_rollback_takes_one_step(moment: &Moment<'_>) -> Result<(), Stri
     };
     let rolls_back = previous.phase() == "Failed" && previous.weight() == 0;
     let weight = claim.live_weight;
-    let is_ours = moment.release.foreign.is_none();
+    let is_ours = !moment.release.foreign;
     // A claim that goes on with the rollback, where something was in its way, names the route.
     let goes_on = claim.recorded(&moment.release.names.route()).is_some();
     if rolls_back && is_ours && weight > 0 && claim.primary_available > 0 && !goes_on {

@@ -190,13 +190,6 @@ impl Claim {
     }
 }
 
-/// Somebody else's last write of the route's weight.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Foreign {
-    /// How many claims there had been.
-    pub(super) after_claims: usize,
-}
-
 /// A Canary, and everything that was claimed for it since its status was last lost.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Release {
@@ -205,8 +198,12 @@ pub(crate) struct Release {
     pub(super) claims: Vec<Arc<Claim>>,
     /// The latest step that wrote an object, and when.
     pub(super) written: BTreeMap<Key, (i64, Timestamp)>,
+    /// The weight that the route has shown, by its resourceVersion.
+    pub(super) shown: BTreeMap<String, u8>,
     /// Set while the weight on the route is somebody else's.
-    pub(super) foreign: Option<Foreign>,
+    pub(super) foreign: bool,
+    /// How many claims there had been when somebody else last gave the canary more.
+    pub(super) raised: Option<usize>,
     /// When we last moved traffic: by the route, or by the Service that clients use.
     pub(super) moved: Option<Timestamp>,
     /// Which steps a pass claimed.

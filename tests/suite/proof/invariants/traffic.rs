@@ -140,7 +140,7 @@ pub(super) fn t7_lowered_is_not_raised_back(moment: &Moment<'_>) -> Result<(), S
     }
     let was_claimed = moment.release.before(step).map_or(0, Claim::weight);
     // What was claimed and not yet written when its pass was killed nobody has lowered.
-    if moment.release.foreign.is_some() && was_claimed > before {
+    if moment.release.foreign && was_claimed > before {
         return Err(format!(
             "somebody had lowered {was_claimed} % to {before} %"
         ));

@@ -320,15 +320,21 @@ impl Story {
 
     /// Passes until one changes nothing and awaits nothing.
     pub(crate) fn come_to_rest(&mut self) {
+        let mut last = None;
         for _ in 0..PASSES_MAX {
             let report = self.pass();
             let rested = |handled: &Handled| handled.outcome == Outcome::Rested;
             if report.canaries.iter().all(rested) {
                 return;
             }
+            last = report
+                .canaries
+                .first()
+                .map(|handled| handled.reason.clone());
         }
+        let status = self.status();
         self.broken
-            .push(format!("does not come to rest: {:?}", self.status()));
+            .push(format!("does not come to rest: {last:?}, {status:?}"));
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use davy::io::{Io, Wire, WireError};
 use davy::simulate::world::World;
-use http::{Request, Response};
+use http::{Method, Request, Response};
+use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
 /// One outgoing call of a pass, and the world around it.
@@ -76,8 +77,17 @@ impl Log {
     }
 }
 
+/// Method and path; of an object that is made, with the name that it will have.
 pub(crate) fn what(request: &Request<Bytes>) -> String {
-    format!("{} {}", request.method(), request.uri().path())
+    let what = format!("{} {}", request.method(), request.uri().path());
+    if request.method() != Method::POST {
+        return what;
+    }
+    let object: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    match object["metadata"]["name"].as_str() {
+        Some(name) => format!("{what}/{name}"),
+        None => what,
+    }
 }
 
 pub(crate) fn revision(world: &World) -> u64 {
