@@ -61,6 +61,7 @@ pub mod judges;
 pub mod metrics;
 pub mod objects;
 pub mod pass;
+pub mod records;
 pub mod routers;
 pub mod settings;
 pub mod simulate;

@@ -57,8 +57,6 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     /// Where the series of a pass are pushed.
     pub pushgateway_url: Option<String>,
-    /// What this cluster is called where several report to one place.
-    pub cluster_name: String,
     pub pass_deadline: Duration,
     pub concurrency: usize,
     /// Addresses that a resource may name although they are refused otherwise.
@@ -129,6 +127,10 @@ impl Texts {
                     _ => Err(format!("\"{text}\" is not known; known is flagger")),
                 })
                 .unwrap_or(false),
+            cluster_name: problems
+                .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
+                .unwrap_or(defaults.cluster_name),
+            outbox: Vec::new(),
         };
         let settings = Settings {
             metrics_server: problems
@@ -139,9 +141,6 @@ impl Texts {
                 .map_or(Scope::Cluster, Scope::Namespace),
             policy: Arc::new(policy),
             pushgateway_url: problems.checked("DAVY_PUSHGATEWAY_URL", pushgateway_url, address),
-            cluster_name: problems
-                .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
-                .unwrap_or_else(|| "default".to_owned()),
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {
                     duration::parse(text).and_then(|time| {

@@ -18,6 +18,7 @@ pub mod canary;
 pub mod checks;
 pub mod crd;
 pub mod metric_template;
+pub mod record;
 mod schema;
 pub mod service;
 pub mod status;

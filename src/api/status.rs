@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
-use serde_json::Value;
 
+use crate::api::record::{OutboxEntry, Release};
 use crate::api::schema;
 
 /// What should be, and what the last passes saw. Traffic follows it: do not edit it by hand.
@@ -134,10 +134,19 @@ pub struct CanaryStatus {
     #[schemars(length(max = 512))]
     pub checks: Vec<CheckStatus>,
 
+    /// What is being released, by whom, and how far it came; kept where promotion records are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+
+    /// Digest of the last promotion record; the next one names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_record: Option<String>,
+
     /// What happened and was not told everywhere yet. An entry goes when it is known to have arrived.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::outbox")]
-    pub outbox: Vec<Value>,
+    pub outbox: Vec<OutboxEntry>,
 
     /// Counts over the life of the Canary.
     #[serde(skip_serializing_if = "Option::is_none")]

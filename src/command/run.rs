@@ -157,7 +157,7 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
         .map(|url| Pushgateway {
             url,
             group: Group {
-                cluster: settings.cluster_name,
+                cluster: settings.policy.cluster_name.clone(),
                 scope: scope.clone(),
             },
         });

@@ -157,6 +157,10 @@ pub struct Policy {
     pub config_tracking: bool,
     /// Count every check that did not pass against `threshold`, as Flagger does.
     pub flagger_counting: bool,
+    /// What this cluster is called where several report to one place.
+    pub cluster_name: String,
+    /// Where the outbox of a Canary is delivered; without a place nothing is put there.
+    pub outbox: Vec<String>,
 }
 
 impl Default for Policy {
@@ -169,6 +173,8 @@ impl Default for Policy {
             include_label_prefix: Vec::new(),
             config_tracking: true,
             flagger_counting: false,
+            cluster_name: "default".to_owned(),
+            outbox: Vec::new(),
         }
     }
 }

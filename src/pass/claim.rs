@@ -41,7 +41,9 @@ pub async fn claim(
             if !same_step {
                 return Ok(Claimed::Lost);
             }
-            // Somebody wrote an annotation or a condition: the claim stands on the same facts.
+            // Somebody wrote an annotation or a condition, or another pass has delivered what the
+            // outbox held: the claim stands on the same facts.
+            let next = &rebased(snapshot, &now, next);
             match write(cluster, &now, next).await {
                 Ok(canary) => Ok(Claimed::Ours(Box::new(canary))),
                 Err(Error::Conflict | Error::NotFound) => Ok(Claimed::Lost),
@@ -88,7 +90,18 @@ pub async fn read(cluster: &Cluster, snapshot: &Snapshot) -> Result<Canary, Erro
     )
 }
 
-fn parse(canary: Value) -> Result<Canary, Error> {
+/// The same claim where the outbox has changed: what was delivered meanwhile is not put back.
+fn rebased(snapshot: &Snapshot, now: &Canary, next: &CanaryStatus) -> CanaryStatus {
+    let known = &snapshot.status.outbox;
+    let new = next.outbox.iter().filter(|entry| !known.contains(entry));
+    let left = now.status.iter().flat_map(|status| &status.outbox);
+    CanaryStatus {
+        outbox: left.chain(new).cloned().collect(),
+        ..next.clone()
+    }
+}
+
+pub(super) fn parse(canary: Value) -> Result<Canary, Error> {
     serde_json::from_value(canary)
         .map_err(|error| Error::Unanswered(format!("not a Canary: {error}")))
 }
@@ -101,7 +114,12 @@ fn step_number(canary: &Canary) -> i64 {
         .map_or(0, |step| step.number)
 }
 
-async fn write(cluster: &Cluster, read: &Canary, next: &CanaryStatus) -> Result<Canary, Error> {
+/// Writes the difference between the status that was read and the next one.
+pub(super) async fn write(
+    cluster: &Cluster,
+    read: &Canary,
+    next: &CanaryStatus,
+) -> Result<Canary, Error> {
     let before = json!(read.status.clone().unwrap_or_default());
     let name = read.metadata.name.as_deref().unwrap_or_default();
     let namespace = read.metadata.namespace.as_deref().unwrap_or_default();

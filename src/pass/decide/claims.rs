@@ -15,6 +15,7 @@ use crate::pass::totals;
 
 use super::NORMAL;
 use super::conditions::{self, Cause};
+use super::records;
 
 /// More texts than this are not posted for one step; the API server's patience is not ours.
 const EVENTS_MAX: usize = 5;
@@ -26,6 +27,8 @@ pub(super) struct Gap {
     pub(super) open: BTreeSet<Key>,
     /// Not as status says for another reason: to be claimed anew.
     pub(super) drift: BTreeSet<Key>,
+    /// Of the last claim, and not seen to have been written for it.
+    unproven: BTreeSet<Key>,
     /// Somebody took traffic off the canary; it is not raised again without a gate.
     pub(super) lowered: bool,
     /// Who, where it can be told.
@@ -50,6 +53,7 @@ impl Gap {
         Self {
             open,
             drift,
+            unproven: snapshot.unproven(),
             lowered,
             lowered_by,
         }
@@ -83,6 +87,8 @@ pub(super) struct Claim<'a> {
     snapshot: &'a Snapshot,
     status: CanaryStatus,
     events: Vec<StepEvent>,
+    /// Whether the checks are this step's own.
+    asked: bool,
 }
 
 impl<'a> Claim<'a> {
@@ -92,6 +98,7 @@ impl<'a> Claim<'a> {
             snapshot,
             status: snapshot.status.clone(),
             events: Vec::new(),
+            asked: false,
         }
     }
 
@@ -137,6 +144,7 @@ impl<'a> Claim<'a> {
     }
 
     pub(super) fn checks(mut self, checks: Vec<CheckStatus>) -> Self {
+        self.asked = !checks.is_empty();
         self.status.checks = checks;
         self
     }
@@ -206,6 +214,7 @@ impl<'a> Claim<'a> {
             snapshot,
             mut status,
             mut events,
+            asked,
         } = self;
         let shown = snapshot.weight();
         let mut reason = reason.to_owned();
@@ -229,19 +238,21 @@ impl<'a> Claim<'a> {
             Err(problem) => return super::refuse(problem),
         };
         let mut named = differing(snapshot, &planned);
-        named.extend(gap.carried().cloned());
+        named.extend(gap.carried().chain(&gap.unproven).cloned());
         // What is neither there nor to be there would be unfinished for ever.
         let is_planned = |key: &Key| planned.iter().any(|wanted| wanted.key == *key);
         named.retain(|key| snapshot.objects.contains_key(key) || is_planned(key));
         if snapshot.status.step.is_none() {
             named.extend(planned.into_iter().map(|wanted| wanted.key));
         }
-        status.step = Some(ClaimedStep {
+        let step = ClaimedStep {
             number: snapshot.step_number() + 1,
             time: Time(snapshot.now),
             events,
             objects: named.iter().map(|key| recorded(snapshot, key)).collect(),
-        });
+        };
+        records::note(snapshot, &mut status, &step, asked);
+        status.step = Some(step);
         Decision {
             step: Step::Claim(Box::new(status)),
             reason,

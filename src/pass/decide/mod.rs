@@ -5,6 +5,7 @@ mod analysis;
 mod claims;
 mod conditions;
 mod promotion;
+mod records;
 mod words;
 
 use crate::api::status::{EventType, Phase};

@@ -1,0 +1,233 @@
+//! A promotion record: what became of a release, on which evidence, who made it. It is put
+//! together in the claim that makes it true, waits in the status' outbox, and ends as a file in a
+//! Git repository. Its bytes follow from status alone.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::analysis::OnNoData;
+use crate::api::schema;
+use crate::api::status::{CheckStatus, Phase};
+
+/// What a record is written as; readers of a later one refuse what they do not know.
+pub const VERSION: u32 = 1;
+
+/// One terminal transition of a release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Record {
+    /// The form of this record, [`VERSION`].
+    pub version: u32,
+    /// The program that decided, and its version.
+    pub tool: String,
+    /// As the settings call the cluster.
+    pub cluster: String,
+    pub namespace: String,
+    pub canary: String,
+    /// UID of the Canary: another one of the same name has another.
+    pub uid: String,
+    /// Number of the step that was claimed together with this record.
+    pub step: i64,
+    pub outcome: Outcome,
+    /// When the step was claimed, however late the record is delivered.
+    pub time: Time,
+    pub reason: String,
+    /// `sha256:` and the digest of the canary's record before this one; none at its first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// What the release was judged by; none where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Terms>,
+}
+
+/// How a record came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The primary was made and serves; nothing was released yet.
+    Initialized,
+    /// A new revision was seen, and its analysis begins.
+    NewRevision,
+    Promoted,
+    RolledBack,
+    /// It passed its analysis, and the primary did not become ready with it.
+    PromotionFailed,
+    /// Another revision came before there was a verdict.
+    Superseded,
+    /// The target was set back to the promoted revision before there was a verdict.
+    Reverted,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Initialized => "initialized",
+            Self::NewRevision => "new-revision",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled-back",
+            Self::PromotionFailed => "promotion-failed",
+            Self::Superseded => "superseded",
+            Self::Reverted => "reverted",
+        })
+    }
+}
+
+/// What is released in place of what, and by whom.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// What the primary ran when the release began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Version>,
+
+    /// What the target carries.
+    pub to: Version,
+
+    /// When the release began.
+    #[schemars(schema_with = "schema::time")]
+    pub began: Time,
+
+    /// The field manager that last changed the target, as the API server notes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub actor: Option<String>,
+
+    /// The target's annotation kubernetes.io/change-cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub change_cause: Option<String>,
+
+    /// The commit that the target was built from: its annotation org.opencontainers.image.revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub commit: Option<String>,
+
+    /// When that was committed: its annotation flagger.app/commit-time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub commit_time: Option<Time>,
+
+    /// Its steps so far, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub steps: Vec<Evidence>,
+
+    /// Steps that were left out after the first, to bound the size.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub steps_left_out: i64,
+}
+
+/// A pod template.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// Images of its containers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub images: Vec<String>,
+
+    /// Hash of the template.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub spec: String,
+}
+
+/// One step of a release: where it came to, and the answers on which it was decided.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Number of the step.
+    #[schemars(range(min = 0))]
+    pub step: i64,
+
+    /// When it was claimed.
+    #[schemars(schema_with = "schema::time")]
+    pub time: Time,
+
+    /// The phase that it came to.
+    pub phase: Phase,
+
+    /// The canary's percentage of the traffic from here on.
+    pub weight: i64,
+
+    /// Iterations done.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub iterations: i64,
+
+    /// Failed checks so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_checks: i64,
+
+    /// Checks without an answer so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_checks: i64,
+
+    /// Why.
+    #[schemars(length(max = 1024))]
+    pub reason: String,
+
+    /// The answers that were judged in this step; none where none were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub checks: Vec<CheckStatus>,
+}
+
+/// What a release was judged by, as it stood when it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Terms {
+    /// Weights in turn; empty where the release goes by iterations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<u8>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub iterations: i64,
+    /// Whether all of the traffic goes to the canary after the last iteration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shifts_traffic: bool,
+    /// Failed checks that roll back.
+    pub threshold: i64,
+    /// Checks without an answer that are borne.
+    pub error_threshold: i64,
+    /// What checks without an answer lead to.
+    pub on_no_data: OnNoData,
+    /// Every check that does not pass counts against `threshold`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flagger_counting: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// One check as it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    pub metric: String,
+    pub query: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+}
+
+/// A record that waits to be delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxEntry {
+    /// Where it is still to arrive.
+    pub to: Vec<String>,
+    pub record: Record,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}

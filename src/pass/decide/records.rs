@@ -1,0 +1,244 @@
+//! What a claim adds to the history of its release, and the promotion record that it leaves in the
+//! outbox. The record is made in the very write that makes it true, so that neither can be lost
+//! without the other.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+
+use crate::api::record::{
+    Check, Evidence, OutboxEntry, Outcome, Record, Release, Terms, VERSION, Version,
+};
+use crate::api::status::{CanaryStatus, Phase, Step};
+use crate::metrics;
+use crate::objects::metadata::FIELD_MANAGER;
+use crate::pass::snapshot::Snapshot;
+use crate::pass::terms::Strategy;
+use crate::records;
+
+use super::conditions;
+
+/// Steps that a release remembers.
+const STEPS_MAX: usize = 32;
+/// Records that wait. A status may not grow without end: beyond either bound the oldest goes, and
+/// the chain of digests shows that it is missing.
+const WAITING_MAX: usize = 64;
+const WAITING_BYTES_MAX: usize = 256 * 1024;
+const TEXT_MAX: usize = 1_024;
+
+const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
+const COMMIT: &str = "org.opencontainers.image.revision";
+const COMMIT_TIME: &str = "flagger.app/commit-time";
+
+/// Notes what `step` does to the release. `asked` says that this step's checks are its own, not
+/// those of an earlier one.
+pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, asked: bool) {
+    if snapshot.policy.outbox.is_empty() {
+        return;
+    }
+    let is_new = begins(&snapshot.status, status);
+    if is_new {
+        if status.release.is_some() {
+            record(snapshot, status, step, Outcome::Superseded);
+        }
+        status.release = Some(release(snapshot, step));
+    }
+    let has_moved = {
+        let before = &snapshot.status;
+        let position = |status: &CanaryStatus| {
+            (
+                status.phase,
+                status.canary_weight,
+                status.iterations,
+                status.failed_checks,
+                status.held_checks,
+            )
+        };
+        position(before) != position(status)
+    };
+    if has_moved || asked {
+        let evidence = evidence(status, step, asked);
+        if let (Some(release), Some(evidence)) = (&mut status.release, evidence) {
+            release.steps.push(evidence);
+            if release.steps.len() > STEPS_MAX {
+                release.steps.remove(1);
+                release.steps_left_out += 1;
+            }
+        }
+    }
+    match outcome(&snapshot.status, status) {
+        Some(outcome) => {
+            record(snapshot, status, step, outcome);
+            status.release = None;
+        }
+        None if is_new => record(snapshot, status, step, Outcome::NewRevision),
+        None => {}
+    }
+}
+
+/// Whether a release begins: another revision is acted upon than before.
+fn begins(before: &CanaryStatus, after: &CanaryStatus) -> bool {
+    let revision = |status: &CanaryStatus| {
+        (
+            status.last_applied_spec.clone(),
+            status.tracked_configs.clone(),
+        )
+    };
+    let was_analysed = matches!(
+        before.phase,
+        Some(Phase::Progressing | Phase::WaitingPromotion)
+    );
+    after.phase == Some(Phase::Progressing)
+        && (!was_analysed || revision(before) != revision(after))
+}
+
+/// How a release ended with this claim, or the initialization did.
+fn outcome(before: &CanaryStatus, after: &CanaryStatus) -> Option<Outcome> {
+    if before.phase == after.phase {
+        return None;
+    }
+    let reason = conditions::reason(after);
+    match after.phase? {
+        Phase::Initialized => Some(Outcome::Initialized),
+        Phase::Succeeded if reason == conditions::REVERTED => Some(Outcome::Reverted),
+        Phase::Succeeded => Some(Outcome::Promoted),
+        Phase::Failed if reason == conditions::PROMOTION_FAILED => Some(Outcome::PromotionFailed),
+        Phase::Failed => Some(Outcome::RolledBack),
+        _ => None,
+    }
+}
+
+fn evidence(status: &CanaryStatus, step: &Step, asked: bool) -> Option<Evidence> {
+    Some(Evidence {
+        step: step.number,
+        time: step.time.clone(),
+        phase: status.phase?,
+        weight: status.canary_weight.unwrap_or(0),
+        iterations: status.iterations.unwrap_or(0),
+        failed_checks: status.failed_checks.unwrap_or(0),
+        held_checks: status.held_checks.unwrap_or(0),
+        reason: cut(status.reason.as_deref().unwrap_or_default()),
+        checks: if asked {
+            status.checks.clone()
+        } else {
+            Vec::new()
+        },
+    })
+}
+
+fn release(snapshot: &Snapshot, step: &Step) -> Release {
+    let target = snapshot.target().unwrap_or(&Value::Null);
+    let annotation = |name: &str| {
+        let template = &snapshot.workload.template(target)["metadata"]["annotations"][name];
+        let text = target["metadata"]["annotations"][name].as_str();
+        text.or(template.as_str()).map(cut)
+    };
+    Release {
+        from: snapshot.primary().map(|primary| version(snapshot, primary)),
+        to: version(snapshot, target),
+        began: step.time.clone(),
+        actor: actor(target).map(cut),
+        change_cause: annotation(CHANGE_CAUSE),
+        commit: annotation(COMMIT),
+        commit_time: annotation(COMMIT_TIME).and_then(|time| Some(Time(time.parse().ok()?))),
+        steps: Vec::new(),
+        steps_left_out: 0,
+    }
+}
+
+/// Who last changed the target's template, as far as the API server tells: else who last wrote the
+/// object at all, controllers' statuses and we aside.
+fn actor(target: &Value) -> Option<&str> {
+    let entries = target["metadata"]["managedFields"].as_array()?.iter();
+    let others = entries.filter(|entry| {
+        entry["manager"] != FIELD_MANAGER && entry["subresource"].as_str().is_none_or(str::is_empty)
+    });
+    let last = others.max_by_key(|entry| {
+        let has_template = entry["fieldsV1"]["f:spec"]["f:template"].is_object();
+        (has_template, entry["time"].as_str())
+    })?;
+    last["manager"].as_str()
+}
+
+fn version(snapshot: &Snapshot, workload: &Value) -> Version {
+    let template = snapshot.workload.template(workload);
+    let containers = template["spec"]["containers"].as_array();
+    let images = containers.into_iter().flatten();
+    Version {
+        images: images
+            .filter_map(|container| container["image"].as_str().map(cut))
+            .take(STEPS_MAX)
+            .collect(),
+        spec: crate::objects::hash::template_hash(template),
+    }
+}
+
+/// Puts the record into the outbox, and its digest where the next one finds it.
+fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: Outcome) {
+    let names = &snapshot.names;
+    let is_judged = !matches!(outcome, Outcome::Initialized | Outcome::NewRevision);
+    let record = Record {
+        version: VERSION,
+        tool: concat!("davy ", env!("CARGO_PKG_VERSION")).to_owned(),
+        cluster: snapshot.policy.cluster_name.clone(),
+        namespace: names.namespace.clone(),
+        canary: names.canary.clone(),
+        uid: names.uid.clone(),
+        step: step.number,
+        outcome,
+        time: step.time.clone(),
+        reason: cut(status.reason.as_deref().unwrap_or_default()),
+        previous: status.last_record.clone(),
+        release: status.release.clone(),
+        analysis: is_judged.then(|| terms(snapshot)),
+    };
+    // As it will come back from the API server: the digest is of that.
+    let stored = serde_json::to_value(&record).and_then(serde_json::from_value);
+    let record = stored.unwrap_or(record);
+    status.last_record = Some(records::digest(&records::bytes(&record)));
+    status.outbox.push(OutboxEntry {
+        to: snapshot.policy.outbox.clone(),
+        record,
+    });
+    let size =
+        |status: &CanaryStatus| serde_json::to_vec(&status.outbox).map_or(0, |bytes| bytes.len());
+    while status.outbox.len() > 1
+        && (status.outbox.len() > WAITING_MAX || size(status) > WAITING_BYTES_MAX)
+    {
+        status.outbox.remove(0);
+    }
+}
+
+/// What the release is judged by now; a Canary may be edited while it is.
+fn terms(snapshot: &Snapshot) -> Terms {
+    let terms = &snapshot.terms;
+    let (weights, iterations, shifts_traffic) = match &terms.strategy {
+        Strategy::Weights(weights) => (weights.clone(), 0, false),
+        Strategy::Iterations {
+            total,
+            shifts_traffic,
+        } => (Vec::new(), *total, *shifts_traffic),
+    };
+    let checks = metrics::checks(&snapshot.view(), "").unwrap_or_default();
+    Terms {
+        weights,
+        iterations,
+        shifts_traffic,
+        threshold: terms.threshold,
+        error_threshold: terms.error_threshold,
+        on_no_data: terms.on_no_data,
+        flagger_counting: terms.flagger_counting,
+        checks: checks
+            .into_iter()
+            .map(|check| Check {
+                metric: check.metric,
+                query: check.query,
+                min: check.min,
+                max: check.max,
+            })
+            .collect(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}

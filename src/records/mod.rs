@@ -1,0 +1,68 @@
+//! Promotion records as files: where they stand, their bytes, and the digest by which the next one
+//! names them. Pure.
+
+use sha2::{Digest, Sha256};
+
+use crate::api::record::{Record, VERSION};
+
+/// The folder of all records in a repository.
+pub const FOLDER: &str = "records";
+
+/// A file larger than this is no record of ours: they are bounded by what a status may hold.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Where a record stands in the repository.
+pub fn path(record: &Record) -> String {
+    let Record {
+        cluster,
+        namespace,
+        canary,
+        step,
+        outcome,
+        ..
+    } = record;
+    format!("{FOLDER}/{cluster}/{namespace}/{canary}/{step:08}-{outcome}.yaml")
+}
+
+/// Where it stands if there is another one at its [`path`]: numbers of steps begin anew with a
+/// Canary that was made again, or whose status was lost.
+pub fn other_path(record: &Record) -> String {
+    let digest = digest(&bytes(record));
+    let short: String = digest
+        .trim_start_matches("sha256:")
+        .chars()
+        .take(8)
+        .collect();
+    path(record).replace(".yaml", &format!(".{short}.yaml"))
+}
+
+/// The file itself. Two passes that deliver one record write the same bytes.
+pub fn bytes(record: &Record) -> Vec<u8> {
+    // Nothing in a record can fail to be written; should it ever, the file says so.
+    serde_yaml::to_string(record)
+        .unwrap_or_else(|error| format!("# {error}\n"))
+        .into_bytes()
+}
+
+/// The digest of a record's file, as the next record has it.
+pub fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Reads a file back.
+pub fn parse(bytes: &[u8]) -> Result<Record, String> {
+    if bytes.len() > BYTES_MAX {
+        return Err(format!("it is larger than {BYTES_MAX} bytes"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let record: Record = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    if record.version > VERSION {
+        return Err(format!(
+            "it has version {}, and this Davy reads up to {VERSION}",
+            record.version
+        ));
+    }
+    Ok(record)
+}
