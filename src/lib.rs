@@ -33,6 +33,7 @@
 //! | [`api`] | the resources as types | nothing of ours |
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
 //! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
+//! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
 //! | [`io`] | every effect: the wire, the clock, the cluster | `api`, the vocabulary of `objects` and `metrics` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |
 //! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, the vocabulary |
@@ -63,5 +64,6 @@ pub mod objects;
 pub mod pass;
 pub mod routers;
 pub mod settings;
+pub mod signature;
 pub mod simulate;
 pub mod workloads;

@@ -97,8 +97,13 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        path: "signature",
+        may_use: &["signature"],
+        never: EFFECTS,
+    },
+    Room {
         path: "io",
-        may_use: &["api", "objects", "metrics", "io"],
+        may_use: &["api", "objects", "metrics", "io", "signature"],
         never: &["Phase"],
     },
     Room {

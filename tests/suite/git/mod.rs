@@ -1,0 +1,4 @@
+//! Commits into real repositories: signatures against OpenSSH.
+
+mod keys;
+mod signatures;
