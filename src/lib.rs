@@ -34,7 +34,7 @@
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
 //! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
-//! | [`io`] | every effect: the wire, the clock, the cluster | `api`, the vocabulary of `objects` and `metrics` |
+//! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects` and `metrics`; `io::git` only `signature` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |
 //! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, the vocabulary |
 //! | [`settings`] [`command`] | environment, verbs | all |
