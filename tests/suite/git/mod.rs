@@ -2,8 +2,11 @@
 //! way there is to a repository.
 
 mod deliveries;
+mod hostile;
 mod https_server;
 mod keys;
 mod place;
+mod settings;
 mod signatures;
 mod ssh_server;
+mod trails;

@@ -97,6 +97,21 @@ impl Place {
         git
     }
 
+    /// What a person does in a clone, as a script; it is pushed by force.
+    pub(super) fn by_hand(&self, script: &str) {
+        let clone = tempfile::tempdir().unwrap();
+        let script = format!(
+            "set -e\ngit clone --quiet {} .\n{script}\ngit push --quiet --force origin HEAD:main",
+            self.repository.display()
+        );
+        let mut shell = Command::new("sh");
+        for who in ["AUTHOR", "COMMITTER"] {
+            shell.env(format!("GIT_{who}_NAME"), "Eve");
+            shell.env(format!("GIT_{who}_EMAIL"), "eve@example.com");
+        }
+        run(shell.args(["-c", &script]).current_dir(clone.path()));
+    }
+
     /// A program that the repository runs.
     pub(super) fn hook(&self, name: &str, script: &str) {
         let path = self.repository.join("hooks").join(name);
