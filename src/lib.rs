@@ -33,7 +33,8 @@
 //! | [`api`] | the resources as types | nothing of ours |
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
 //! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
-//! | [`io`] | every effect: the wire, the clock, the cluster | `api`, the vocabulary of `objects` and `metrics` |
+//! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
+//! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects` and `metrics`; `io::git` only `signature` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |
 //! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, the vocabulary |
 //! | [`settings`] [`command`] | environment, verbs | all |
@@ -64,5 +65,6 @@ pub mod pass;
 pub mod records;
 pub mod routers;
 pub mod settings;
+pub mod signature;
 pub mod simulate;
 pub mod workloads;

@@ -14,6 +14,7 @@ pub mod address;
 pub mod ask;
 pub mod clock;
 pub mod cluster;
+pub mod git;
 mod kubernetes;
 pub mod listener;
 mod plain;

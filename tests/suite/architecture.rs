@@ -97,8 +97,18 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        path: "signature",
+        may_use: &["signature"],
+        never: EFFECTS,
+    },
+    Room {
+        path: "io/git",
+        may_use: &["io", "signature"],
+        never: &["Phase", "canary", "Canary", "record"],
+    },
+    Room {
         path: "io",
-        may_use: &["api", "objects", "metrics", "io"],
+        may_use: &["api", "objects", "metrics", "io", "signature"],
         never: &["Phase"],
     },
     Room {
@@ -224,6 +234,25 @@ fn no_room_contains_what_it_must_not() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Repositories are io::git's, so that no other room reaches a remote past its limits.
+#[test]
+fn libgit2_and_ssh_stay_where_they_are() {
+    let outside = files(&root()).into_iter().filter(|file| {
+        let code = code(file);
+        !file.starts_with(root().join("io/git"))
+            && ["git2::", "russh::"].iter().any(|name| code.contains(name))
+    });
+    assert_eq!(outside.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+/// The compiler denies it elsewhere; this keeps the exceptions to one.
+#[test]
+fn one_file_only_is_unsafe() {
+    let mut found = files(&root());
+    found.retain(|file| !is_test(file) && code(file).contains("unsafe"));
+    assert_eq!(found, [root().join("io/git/library.rs")]);
 }
 
 #[test]

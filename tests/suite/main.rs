@@ -13,6 +13,7 @@ mod cli;
 mod conformance;
 mod crds;
 mod generated;
+mod git;
 mod home;
 mod metrics;
 mod parity;

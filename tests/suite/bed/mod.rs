@@ -10,7 +10,7 @@ pub(crate) mod audit;
 pub(crate) mod control_plane;
 pub(crate) mod exporter;
 mod identity;
-mod keeper;
+pub(crate) mod keeper;
 mod objects;
 pub(crate) mod program;
 pub(crate) mod prometheus;
@@ -139,7 +139,7 @@ fn binaries() -> Result<Option<PathBuf>, String> {
 
 /// A program that a part of the test bed cannot do without. Without it that part is skipped, or
 /// the reason is the error where nothing may be skipped.
-fn program(name: &str) -> Result<Option<PathBuf>, String> {
+pub(crate) fn program(name: &str) -> Result<Option<PathBuf>, String> {
     let (what, package) = match name {
         "go" => ("the control plane", "no Go toolchain"),
         other => (other, "no such program"),

@@ -1,0 +1,165 @@
+//! A branch of a repository at the other end of a transport. What is fetched lives in a repository
+//! of our own, in a private folder that goes when the work is done: libgit2 cannot fetch into
+//! memory, but a pod can mount memory there (`TMPDIR`).
+
+use std::cell::RefCell;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use git2::{
+    AutotagOption, Direction, ErrorCode, FetchOptions, Oid, PushOptions, RemoteCallbacks,
+    RemoteRedirect, Repository, RepositoryInitOptions,
+};
+use tempfile::TempDir;
+
+use crate::io::git::transport::{SCHEME, Session};
+use crate::io::git::{Checked, Error, Pushed};
+
+/// Where what was fetched is kept.
+const FETCHED: &str = "refs/davy/fetched";
+/// Where what is pushed is kept.
+const PUSHED: &str = "refs/davy/pushed";
+
+/// Objects of a fetch. A thousand promotions a day for three years are not more.
+const OBJECTS_MAX: usize = 5_000_000;
+
+/// How much of the history is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// One commit, and what the branch holds there.
+    Tip,
+    All,
+}
+
+pub(super) struct Smart<'a> {
+    pub(super) repository: Repository,
+    branch: &'a str,
+    session: &'a Session,
+    /// Removed when dropped, after the repository.
+    _folder: TempDir,
+}
+
+impl<'a> Smart<'a> {
+    pub(super) fn open(checked: &'a Checked, session: &'a Arc<Session>) -> Result<Self, Error> {
+        let folder = tempfile::Builder::new()
+            .prefix("davy-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(|error| Error::Local(format!("making a temporary folder: {error}")))?;
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).external_template(false);
+        let repository = Repository::init_opts(folder.path(), &options)
+            .map_err(|error| Error::Local(format!("making a repository: {}", error.message())))?;
+        Ok(Self {
+            repository,
+            branch: &checked.branch,
+            session,
+            _folder: folder,
+        })
+    }
+
+    pub(super) fn tip(&self, depth: Depth) -> Result<Option<Oid>, Error> {
+        self.tip_of(depth)
+            .map_err(|error| self.session.told(&error))
+    }
+
+    fn tip_of(&self, depth: Depth) -> Result<Option<Oid>, git2::Error> {
+        let mut remote = self
+            .repository
+            .remote_anonymous(&format!("{SCHEME}://remote"))?;
+        let mut connection = remote.connect_auth(Direction::Fetch, None, None)?;
+        let heads = connection.list()?;
+        let head = heads.iter().find(|head| head.name() == self.branch);
+        let Some(tip) = head.map(git2::RemoteHead::oid) else {
+            return Ok(None);
+        };
+        if depth == Depth::Tip && self.repository.find_commit(tip).is_ok() {
+            return Ok(Some(tip));
+        }
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.transfer_progress(|progress| {
+            self.session.is_in_time() && progress.total_objects() <= OBJECTS_MAX
+        });
+        let mut options = FetchOptions::new();
+        options
+            .remote_callbacks(callbacks)
+            .download_tags(AutotagOption::None)
+            .follow_redirects(RemoteRedirect::None)
+            .update_fetchhead(false);
+        if depth == Depth::Tip {
+            options.depth(1);
+        }
+        // What is ours may be moved; the remote's branch is only read.
+        let refspec = format!("+{}:{FETCHED}", self.branch);
+        connection
+            .remote()
+            .fetch(&[refspec], Some(&mut options), None)?;
+        self.repository.refname_to_id(FETCHED).map(Some)
+    }
+
+    pub(super) fn push(&self, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
+        // Of several lines the last is the reason, and the first ones are greetings.
+        let said = RefCell::new(Vec::new());
+        let rejection = RefCell::new(None);
+        let is_moved = RefCell::new(false);
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks
+            .sideband_progress(|text| {
+                let mut said = said.borrow_mut();
+                if said.len() < 4 << 10 {
+                    said.extend_from_slice(text);
+                }
+                self.session.is_in_time()
+            })
+            .push_update_reference(|_, status| {
+                *rejection.borrow_mut() = status.map(str::to_owned);
+                Ok(())
+            })
+            // The remote moves its branch only from the commit that it is told, which is the one
+            // that it showed on this connection: it has to be the one that we built upon.
+            .push_negotiation(|updates| {
+                let from = from.unwrap_or(Oid::ZERO_SHA1);
+                *is_moved.borrow_mut() = updates.iter().any(|update| update.src() != from);
+                if *is_moved.borrow() {
+                    return Err(git2::Error::from_str("the branch was moved"));
+                }
+                Ok(())
+            });
+        let mut options = PushOptions::new();
+        options
+            .remote_callbacks(callbacks)
+            .follow_redirects(RemoteRedirect::None)
+            .packbuilder_parallelism(1);
+        let pushed = self.push_with(&mut options, to);
+        drop(options);
+        match pushed {
+            Ok(()) => Ok(match rejection.into_inner() {
+                None => Pushed::Done,
+                Some(why) => Pushed::Rejected(self.reason(&why, &said.into_inner())),
+            }),
+            Err(_) if *is_moved.borrow() => Ok(Pushed::Moved),
+            Err(error) if error.code() == ErrorCode::NotFastForward => Ok(Pushed::Moved),
+            Err(error) => Err(self.session.told(&error)),
+        }
+    }
+
+    fn push_with(&self, options: &mut PushOptions<'_>, to: Oid) -> Result<(), git2::Error> {
+        self.repository.reference(PUSHED, to, true, "davy")?;
+        let mut remote = self
+            .repository
+            .remote_anonymous(&format!("{SCHEME}://remote"))?;
+        // Without a plus: never forced.
+        remote.push(&[format!("{PUSHED}:{}", self.branch)], Some(options))
+    }
+
+    fn reason(&self, status: &str, said: &[u8]) -> String {
+        let status = self.session.secrets.clean(status.as_bytes());
+        let said = self.session.secrets.clean(said);
+        if said.is_empty() {
+            status
+        } else {
+            format!("{status} ({said})")
+        }
+    }
+}

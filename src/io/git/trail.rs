@@ -1,0 +1,258 @@
+//! What became of files: which commit added each, who signed it, and whether anybody changed or
+//! removed it later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use git2::{Delta, ErrorCode, ObjectType, Oid, Repository, Sort, Tree};
+use jiff::Timestamp;
+
+use crate::io::git::commit::local;
+use crate::io::git::transport::Session;
+use crate::io::git::{Branch, Checked, Error};
+use crate::signature::Verdict;
+
+/// The files that are or were under a folder, by path, and the commits of the branch.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// Absent: there is no such branch.
+    pub tip: Option<String>,
+    pub files: Vec<Kept>,
+    commits: BTreeSet<String>,
+}
+
+impl Trail {
+    /// Whether a commit is part of the branch's history. One that was delivered once and is not
+    /// any more was removed by force.
+    pub fn contains(&self, commit: &str) -> bool {
+        self.commits.contains(commit)
+    }
+}
+
+/// A file that was added to the branch.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub path: String,
+    /// As they were added.
+    pub bytes: Vec<u8>,
+    pub added: Commit,
+    /// What was done to it since, in order. Nothing, if all is well.
+    pub changes: Vec<Change>,
+}
+
+/// A commit that did something to a file.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub what: What,
+    pub commit: Commit,
+}
+
+/// What was done to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It has these bytes since.
+    Edited(Vec<u8>),
+    Removed,
+    /// It was removed, and has come back with these bytes.
+    Restored(Vec<u8>),
+}
+
+/// A commit, as far as one wants to know who did something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub id: String,
+    /// `Name <mail>`, which anybody may write; the verdict tells whom to believe.
+    pub author: String,
+    /// The committer's time.
+    pub at: Timestamp,
+    pub message: String,
+    pub verdict: Verdict,
+}
+
+pub(super) fn read(
+    checked: &Checked,
+    session: &Arc<Session>,
+    folder: &str,
+) -> Result<Trail, Error> {
+    let branch = Branch::open(checked, session)?;
+    let Some(tip) = branch.history()? else {
+        return Ok(Trail::default());
+    };
+    let repository = branch.repository();
+    let walked = walk(repository, tip).map_err(|error| local(&error))?;
+    let mut commits = BTreeSet::new();
+    let mut files: BTreeMap<String, Kept> = BTreeMap::new();
+    for id in walked {
+        if !session.is_in_time() {
+            return Err(session.late());
+        }
+        commits.insert(id.to_string());
+        let changed = changed(repository, id, folder).map_err(|error| local(&error))?;
+        if changed.is_empty() {
+            continue;
+        }
+        let commit = told(repository, checked, id).map_err(|error| local(&error))?;
+        for (path, blob) in changed {
+            let bytes = blob
+                .map(|blob| {
+                    repository
+                        .find_blob(blob)
+                        .map(|blob| blob.content().to_vec())
+                })
+                .transpose()
+                .map_err(|error| local(&error))?;
+            put(&mut files, path, bytes, &commit);
+        }
+    }
+    Ok(Trail {
+        tip: Some(tip.to_string()),
+        files: files.into_values().collect(),
+        commits,
+    })
+}
+
+/// The commits of a branch, parents first.
+fn walk(repository: &Repository, tip: Oid) -> Result<Vec<Oid>, git2::Error> {
+    let mut walk = repository.revwalk()?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME | Sort::REVERSE)?;
+    walk.push(tip)?;
+    walk.collect()
+}
+
+/// Adds to what is known of a file.
+fn put(files: &mut BTreeMap<String, Kept>, path: String, bytes: Option<Vec<u8>>, commit: &Commit) {
+    let Some(kept) = files.get_mut(&path) else {
+        // What goes without ever having come was in one parent of a merge only, and is told there.
+        if let Some(bytes) = bytes {
+            let kept = Kept {
+                path: path.clone(),
+                bytes,
+                added: commit.clone(),
+                changes: Vec::new(),
+            };
+            files.insert(path, kept);
+        }
+        return;
+    };
+    let last = kept.changes.last().map(|change| &change.what);
+    let what = match (bytes, last) {
+        (Some(bytes), Some(What::Removed)) => What::Restored(bytes),
+        (Some(bytes), _) => What::Edited(bytes),
+        (None, _) => What::Removed,
+    };
+    kept.changes.push(Change {
+        what,
+        commit: commit.clone(),
+    });
+}
+
+/// The files under a folder that a commit added or changed, with their blobs, and those it removed,
+/// without. In a merge, what one of the parents has just so was not done by the merge; what any of
+/// them had and it has not, was.
+fn changed(
+    repository: &Repository,
+    commit: Oid,
+    folder: &str,
+) -> Result<BTreeMap<String, Option<Oid>>, git2::Error> {
+    let commit = repository.find_commit(commit)?;
+    let tree = under(repository, &commit.tree()?, folder)?;
+    let mut changed: Option<BTreeMap<String, Option<Oid>>> = None;
+    let parents: Vec<_> = commit.parents().map(Some).collect();
+    let parents = if parents.is_empty() {
+        vec![None]
+    } else {
+        parents
+    };
+    for parent in parents {
+        let before = match parent {
+            Some(parent) => under(repository, &parent.tree()?, folder)?,
+            None => None,
+        };
+        let differing = differing(repository, before.as_ref(), tree.as_ref(), folder)?;
+        changed = Some(match changed {
+            None => differing,
+            Some(others) => joined(&others, &differing),
+        });
+    }
+    Ok(changed.unwrap_or_default())
+}
+
+fn joined(
+    left: &BTreeMap<String, Option<Oid>>,
+    right: &BTreeMap<String, Option<Oid>>,
+) -> BTreeMap<String, Option<Oid>> {
+    let all = left.iter().chain(right);
+    all.filter(|(path, blob)| {
+        blob.is_none() || (left.contains_key(*path) && right.contains_key(*path))
+    })
+    .map(|(path, blob)| (path.clone(), *blob))
+    .collect()
+}
+
+/// The folder in a tree, if it is there.
+fn under<'a>(
+    repository: &'a Repository,
+    tree: &Tree<'a>,
+    folder: &str,
+) -> Result<Option<Tree<'a>>, git2::Error> {
+    if folder.is_empty() {
+        return Ok(Some(tree.clone()));
+    }
+    match tree.get_path(folder.as_ref()) {
+        Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
+            repository.find_tree(entry.id()).map(Some)
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn differing(
+    repository: &Repository,
+    before: Option<&Tree<'_>>,
+    after: Option<&Tree<'_>>,
+    folder: &str,
+) -> Result<BTreeMap<String, Option<Oid>>, git2::Error> {
+    let mut differing = BTreeMap::new();
+    if before.map(Tree::id) == after.map(Tree::id) {
+        return Ok(differing);
+    }
+    let difference = repository.diff_tree_to_tree(before, after, None)?;
+    for delta in difference.deltas() {
+        let (file, blob) = match delta.status() {
+            Delta::Deleted => (delta.old_file(), None),
+            _ => (delta.new_file(), Some(delta.new_file().id())),
+        };
+        let path = String::from_utf8_lossy(file.path_bytes().unwrap_or_default()).into_owned();
+        let path = match folder {
+            "" => path,
+            folder => format!("{folder}/{path}"),
+        };
+        differing.insert(path, blob);
+    }
+    Ok(differing)
+}
+
+/// A commit, with what is to be thought of its signature.
+fn told(repository: &Repository, checked: &Checked, id: Oid) -> Result<Commit, git2::Error> {
+    let commit = repository.find_commit(id)?;
+    let at = Timestamp::from_second(commit.time().seconds()).unwrap_or_default();
+    let verdict = match repository.extract_signature(&id, None) {
+        Ok((signature, content)) => {
+            let signature = String::from_utf8_lossy(&signature).into_owned();
+            checked.signers.verify(&content, Some(&signature), at)
+        }
+        Err(error) if error.code() == ErrorCode::NotFound => Verdict::Missing,
+        Err(error) => return Err(error),
+    };
+    let author = commit.author();
+    let [name, mail] = [author.name_bytes(), author.email_bytes()].map(String::from_utf8_lossy);
+    Ok(Commit {
+        id: id.to_string(),
+        author: format!("{name} <{mail}>"),
+        at,
+        message: String::from_utf8_lossy(commit.message_bytes()).into_owned(),
+        verdict,
+    })
+}

@@ -1,0 +1,89 @@
+//! OpenSSH's keys and its SSHSIG signatures. The format is ssh-key's; ed25519 is computed there, and
+//! RSA by ring, because the `rsa` crate leaks timing (RUSTSEC-2023-0071) and has no release without.
+
+use ssh_key::private::KeypairData;
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, Signature, SshSig};
+
+use crate::signature::{KeyError, NAMESPACE, RSA_BITS_MIN, rsa};
+
+#[derive(Clone, Debug)]
+pub(super) struct Key(PrivateKey);
+
+impl Key {
+    pub(super) fn parse(text: &str) -> Result<Self, KeyError> {
+        let key = PrivateKey::from_openssh(text)
+            .map_err(|error| KeyError::Unreadable(error.to_string()))?;
+        match key.key_data() {
+            KeypairData::Encrypted(_) => return Err(KeyError::Encrypted),
+            KeypairData::Ed25519(_) => {}
+            KeypairData::Rsa(pair) if pair.key_size() < RSA_BITS_MIN => {
+                return Err(KeyError::Weak(pair.key_size()));
+            }
+            // To sign is to find out whether the numbers belong together.
+            KeypairData::Rsa(pair) => drop(rsa::sign(pair, &[])?),
+            _ => return Err(KeyError::Unsupported(key.algorithm().to_string())),
+        }
+        Ok(Self(key))
+    }
+
+    pub(super) fn sign(&self, bytes: &[u8]) -> Result<String, KeyError> {
+        let failed = |error: ssh_key::Error| KeyError::Inconsistent(error.to_string());
+        let hash = HashAlg::Sha512;
+        let signed = match self.0.key_data() {
+            KeypairData::Rsa(pair) => {
+                let data = SshSig::signed_data(NAMESPACE, hash, bytes).map_err(failed)?;
+                let algorithm = Algorithm::Rsa { hash: Some(hash) };
+                let signature =
+                    Signature::new(algorithm, rsa::sign(pair, &data)?).map_err(failed)?;
+                SshSig::new(self.public().clone(), NAMESPACE, hash, signature)
+            }
+            _ => self.0.sign(NAMESPACE, hash, bytes),
+        };
+        let armoured = signed
+            .and_then(|signature| signature.to_pem(LineEnding::LF))
+            .map_err(failed)?;
+        // A header's value ends without a line of its own.
+        Ok(armoured.trim_end().to_owned())
+    }
+
+    pub(super) fn public(&self) -> &KeyData {
+        self.0.public_key().key_data()
+    }
+
+    pub(super) fn fingerprint(&self) -> String {
+        self.public().fingerprint(HashAlg::Sha256).to_string()
+    }
+}
+
+/// The key with which these bytes were signed, or why they were not.
+pub(super) fn verified(bytes: &[u8], signature: &str) -> Result<KeyData, String> {
+    let signature = SshSig::from_pem(signature.trim_end())
+        .map_err(|error| format!("not a signature of OpenSSH's: {error}"))?;
+    // These two parts could be changed without the key, so there is one way to write them.
+    if signature.version() != SshSig::VERSION || !signature.reserved().is_empty() {
+        return Err("not a signature as OpenSSH makes them".to_owned());
+    }
+    if signature.namespace() != NAMESPACE {
+        let namespace = signature.namespace().escape_debug();
+        return Err(format!(
+            "made for \"{namespace}\" and not for \"{NAMESPACE}\""
+        ));
+    }
+    let key = signature.public_key();
+    let is_right = match key {
+        KeyData::Rsa(public) => {
+            let data = SshSig::signed_data(NAMESPACE, signature.hash_alg(), bytes)
+                .map_err(|error| error.to_string())?;
+            rsa::is_right(public, signature.signature(), &data)
+        }
+        _ => PublicKey::from(key.clone())
+            .verify(NAMESPACE, bytes, &signature)
+            .is_ok(),
+    };
+    if is_right {
+        Ok(key.clone())
+    } else {
+        Err("not the signature of these bytes".to_owned())
+    }
+}

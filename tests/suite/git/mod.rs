@@ -1,0 +1,12 @@
+//! Commits into real repositories: signatures against OpenSSH, deliveries against git, over every
+//! way there is to a repository.
+
+mod deliveries;
+mod hostile;
+mod https_server;
+mod keys;
+mod place;
+mod settings;
+mod signatures;
+mod ssh_server;
+mod trails;

@@ -1,0 +1,147 @@
+//! A bare repository of real git's, with a way to it, and the keys for both.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use davy::io::git::{File, Limits, Remote, RemoteSettings};
+use jiff::Timestamp;
+
+use super::https_server::{self, HttpsServer};
+use super::keys::{Keys, public, run};
+use super::ssh_server;
+use crate::bed;
+
+/// What a hostile remote would like to see in a message.
+pub(super) const MARKER: &str = "hunter22-secret-marker";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    File,
+    Https,
+    Ssh,
+}
+
+pub(super) const ALL: [Over; 3] = [Over::File, Over::Https, Over::Ssh];
+
+pub(super) struct Place {
+    pub(super) keys: Keys,
+    pub(super) repository: PathBuf,
+    pub(super) settings: RemoteSettings,
+    _server: Option<HttpsServer>,
+}
+
+impl Place {
+    /// `None` where the programs cannot be had.
+    pub(super) async fn new(over: Over) -> Option<Self> {
+        for program in ["git", "ssh-keygen"] {
+            bed::program(program).unwrap_or_else(|error| panic!("{error}"))?;
+        }
+        let keys = Keys::new();
+        let repository = keys.folder.path().join("audit.git");
+        run(Command::new("git")
+            .args(["init", "--quiet", "--bare", "--initial-branch=main"])
+            .arg(&repository));
+        let signing = keys.ed25519("signing");
+        let list = format!("davy@example.com namespaces=\"git\" {}", public(&signing));
+        let mut settings = RemoteSettings {
+            url: format!("file://{}", repository.display()),
+            branch: "main".to_owned(),
+            author: Some("Davy <davy@example.com>".to_owned()),
+            signing_key_file: Some(signing),
+            allowed_signers_file: Some(keys.file("allowed", list)),
+            limits: Limits::default(),
+            ..RemoteSettings::default()
+        };
+        let mut server = None;
+        match over {
+            Over::File => {}
+            Over::Https => {
+                let https = https_server::repositories(keys.folder.path(), MARKER);
+                settings.url = format!("https://localhost:{}/audit.git", https.port);
+                settings.ca_file = Some(keys.file("ca.pem", &https.authority));
+                settings.username_file = Some(keys.secret("username", "davy\n"));
+                settings.password_file = Some(keys.secret("password", format!("{MARKER}\n")));
+                server = Some(https);
+            }
+            Over::Ssh => {
+                let ssh = ssh_server::shared().await?;
+                settings.url = ssh.url(&repository);
+                settings.ssh_key_file = Some(ssh.key.clone());
+                settings.known_hosts_file = Some(ssh.known_hosts.clone());
+            }
+        }
+        Some(Self {
+            keys,
+            repository,
+            settings,
+            _server: server,
+        })
+    }
+
+    pub(super) fn remote(&self) -> Remote {
+        Remote::new(self.settings.clone()).unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    /// Real git in the repository, which believes the same signers.
+    pub(super) fn git(&self, arguments: &[&str]) -> String {
+        run(self.git_command().args(arguments))
+    }
+
+    pub(super) fn git_command(&self) -> Command {
+        let mut git = Command::new("git");
+        let list = self.settings.allowed_signers_file.as_ref().unwrap();
+        git.arg("-C")
+            .arg(&self.repository)
+            .arg("-c")
+            .arg(format!("gpg.ssh.allowedSignersFile={}", list.display()));
+        git
+    }
+
+    /// What a person does in a clone, as a script; it is pushed by force.
+    pub(super) fn by_hand(&self, script: &str) {
+        let clone = tempfile::tempdir().unwrap();
+        let script = format!(
+            "set -e\ngit clone --quiet {} .\n{script}\ngit push --quiet --force origin HEAD:main",
+            self.repository.display()
+        );
+        let mut shell = Command::new("sh");
+        for who in ["AUTHOR", "COMMITTER"] {
+            shell.env(format!("GIT_{who}_NAME"), "Eve");
+            shell.env(format!("GIT_{who}_EMAIL"), "eve@example.com");
+        }
+        run(shell.args(["-c", &script]).current_dir(clone.path()));
+    }
+
+    /// A program that the repository runs.
+    pub(super) fn hook(&self, name: &str, script: &str) {
+        let path = self.repository.join("hooks").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+        run(Command::new("chmod").arg("+x").arg(&path));
+    }
+
+    /// The commits of the branch, newest first.
+    pub(super) fn commits(&self) -> Vec<String> {
+        let list = self.git(&["rev-list", "main"]);
+        list.lines().map(str::to_owned).collect()
+    }
+
+    /// Everything that git can find wrong with the repository.
+    pub(super) fn check(&self) {
+        self.git(&["fsck", "--strict", "--no-dangling"]);
+        let commits = self.commits();
+        let mut verify = vec!["verify-commit"];
+        verify.extend(commits.iter().map(String::as_str));
+        self.git(&verify);
+    }
+}
+
+pub(super) fn file(path: &str, text: &str) -> File {
+    File {
+        path: path.to_owned(),
+        bytes: text.as_bytes().to_vec(),
+    }
+}
+
+pub(super) fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600 + second).unwrap()
+}
