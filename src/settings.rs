@@ -2,6 +2,7 @@
 //! into a type, and all problems are reported at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use serde::Deserialize;
 
 use crate::io::address::Allowed;
 use crate::io::cluster::Scope;
+use crate::io::git::{Limits, RemoteSettings};
 use crate::objects::{Policy, duration};
+use crate::pass::deliver::outbox::GIT;
 
 const PREFIX: &str = "DAVY_";
 
@@ -23,6 +26,17 @@ struct Texts {
     include_label_prefix: Option<String>,
     config_tracking: Option<String>,
     pushgateway_url: Option<String>,
+    git_url: Option<String>,
+    git_branch: Option<String>,
+    git_username_file: Option<PathBuf>,
+    git_password_file: Option<PathBuf>,
+    git_ssh_key_file: Option<PathBuf>,
+    git_known_hosts_file: Option<PathBuf>,
+    git_ca_file: Option<PathBuf>,
+    git_author: Option<String>,
+    git_signing_key_file: Option<PathBuf>,
+    git_allowed_signers_file: Option<PathBuf>,
+    git_skip_ci: Option<String>,
     cluster_name: Option<String>,
     pass_deadline: Option<String>,
     concurrency: Option<String>,
@@ -40,6 +54,17 @@ pub const NAMES: &[&str] = &[
     "DAVY_INCLUDE_LABEL_PREFIX",
     "DAVY_CONFIG_TRACKING",
     "DAVY_PUSHGATEWAY_URL",
+    "DAVY_GIT_URL",
+    "DAVY_GIT_BRANCH",
+    "DAVY_GIT_USERNAME_FILE",
+    "DAVY_GIT_PASSWORD_FILE",
+    "DAVY_GIT_SSH_KEY_FILE",
+    "DAVY_GIT_KNOWN_HOSTS_FILE",
+    "DAVY_GIT_CA_FILE",
+    "DAVY_GIT_AUTHOR",
+    "DAVY_GIT_SIGNING_KEY_FILE",
+    "DAVY_GIT_ALLOWED_SIGNERS_FILE",
+    "DAVY_GIT_SKIP_CI",
     "DAVY_CLUSTER_NAME",
     "DAVY_PASS_DEADLINE",
     "DAVY_CONCURRENCY",
@@ -57,6 +82,10 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     /// Where the series of a pass are pushed.
     pub pushgateway_url: Option<String>,
+    /// Where promotion records are committed; the files that it names are read when it is used.
+    pub git: Option<RemoteSettings>,
+    /// What a commit of records bears so that build servers leave it alone.
+    pub git_skip_ci: Option<String>,
     pub pass_deadline: Duration,
     pub concurrency: usize,
     /// Addresses that a resource may name although they are refused otherwise.
@@ -97,6 +126,17 @@ impl Texts {
             include_label_prefix,
             config_tracking,
             pushgateway_url,
+            git_url,
+            git_branch,
+            git_username_file,
+            git_password_file,
+            git_ssh_key_file,
+            git_known_hosts_file,
+            git_ca_file,
+            git_author,
+            git_signing_key_file,
+            git_allowed_signers_file,
+            git_skip_ci,
             cluster_name,
             pass_deadline,
             concurrency,
@@ -130,7 +170,7 @@ impl Texts {
             cluster_name: problems
                 .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
                 .unwrap_or(defaults.cluster_name),
-            outbox: Vec::new(),
+            outbox: git_url.iter().map(|_| GIT.to_owned()).collect(),
         };
         let settings = Settings {
             metrics_server: problems
@@ -141,6 +181,20 @@ impl Texts {
                 .map_or(Scope::Cluster, Scope::Namespace),
             policy: Arc::new(policy),
             pushgateway_url: problems.checked("DAVY_PUSHGATEWAY_URL", pushgateway_url, address),
+            git: git_url.map(|url| RemoteSettings {
+                url,
+                branch: git_branch.unwrap_or_else(|| "main".to_owned()),
+                username_file: git_username_file,
+                password_file: git_password_file,
+                ca_file: git_ca_file,
+                ssh_key_file: git_ssh_key_file,
+                known_hosts_file: git_known_hosts_file,
+                author: git_author,
+                signing_key_file: git_signing_key_file,
+                allowed_signers_file: git_allowed_signers_file,
+                limits: Limits::default(),
+            }),
+            git_skip_ci,
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {
                     duration::parse(text).and_then(|time| {

@@ -10,6 +10,7 @@ use crate::io::listener::{self, Shown};
 use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
+use crate::pass::deliver::outbox::Records;
 use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
 use crate::pass::{self, Options};
@@ -83,6 +84,12 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         }
     };
     let options = options(arguments, settings);
+    if let Some(Err(problems)) = options.records.as_ref().map(Records::remote) {
+        for problem in problems {
+            output::error(&problem);
+        }
+        return UNUSABLE;
+    }
     let stop = options.stop.clone();
     tokio::spawn(async move {
         terminated().await;
@@ -167,6 +174,10 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
         canary: arguments.canary.clone(),
         policy: settings.policy,
         metrics_server: settings.metrics_server,
+        records: settings.git.map(|git| Records {
+            settings: git,
+            skip_ci: settings.git_skip_ci,
+        }),
         concurrency: settings.concurrency,
         deadline: settings.pass_deadline,
         dry_run: arguments.dry_run,

@@ -31,6 +31,7 @@ use crate::{judges, metrics};
 
 use claim::Claimed;
 use converge::Converged;
+use deliver::outbox::{self, Records};
 use observe::World;
 use problems::Unobserved;
 use report::{Handled, Outcome, Report};
@@ -53,6 +54,8 @@ pub struct Options {
     pub metrics_server: String,
     /// Where the series of the pass go.
     pub pushgateway: Option<Pushgateway>,
+    /// Where promotion records go.
+    pub records: Option<Records>,
     /// Canaries handled at the same time.
     pub concurrency: usize,
     /// When the pass ends, finished or not; measured by the wall clock.
@@ -113,6 +116,17 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
         report.add(handled);
     }
     drop(tasks);
+    if let Some(records) = options.records.as_ref().filter(|_| !options.dry_run) {
+        let waiting = outbox::waiting(&world.canaries, &report);
+        let told = outbox::deliver(&cluster, records, waiting);
+        // Whatever becomes of it, no canary waits for it.
+        match tokio::time::timeout_at(deadline, told).await {
+            Ok(problems) => report.untold.extend(problems),
+            Err(_) => report
+                .untold
+                .push("records not delivered: the pass ran out of time".to_owned()),
+        }
+    }
     let seconds = begun.elapsed().as_secs_f64();
     let requests = requests.load(Ordering::Relaxed);
     report.finish(&world.canaries, seconds, requests);

@@ -1,6 +1,7 @@
 //! Telling the world: the Events of a step, each under a name that follows from the step, so that
-//! a second post of the same says nothing twice; and the series of a pass.
+//! a second post of the same says nothing twice; the series of a pass; and what outboxes hold.
 
+pub mod outbox;
 pub mod series;
 
 use jiff::{SignedDuration, Timestamp};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::api::canary::Canary;
 use crate::api::record::{OutboxEntry, Record};
 use crate::io::cluster::{Cluster, Error};
-use crate::io::git::{self, File, Remote};
+use crate::io::git::{self, File, Remote, RemoteSettings};
 use crate::objects::CANARY;
 use crate::pass::claim;
 use crate::pass::report::Report;
@@ -23,28 +23,56 @@ pub const GIT: &str = "git";
 const ATTEMPTS: u32 = 3;
 
 /// Where records go, and what commits bear besides what they hold.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Records {
-    pub remote: Remote,
+    /// Read anew with each delivery: credentials are rotated.
+    pub settings: RemoteSettings,
     /// A token by which a build server leaves a commit alone, such as `[skip ci]`.
     pub skip_ci: Option<String>,
 }
 
-impl std::fmt::Debug for Records {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records").finish_non_exhaustive()
+impl Records {
+    /// The repository, with the files read that the settings name.
+    ///
+    /// On failure: everything that is wrong with them at once. Whoever writes records must sign.
+    pub fn remote(&self) -> Result<Remote, Vec<String>> {
+        let settings = &self.settings;
+        let needed = [
+            ("DAVY_GIT_AUTHOR", settings.author.is_none()),
+            (
+                "DAVY_GIT_SIGNING_KEY_FILE",
+                settings.signing_key_file.is_none(),
+            ),
+            (
+                "DAVY_GIT_ALLOWED_SIGNERS_FILE",
+                settings.allowed_signers_file.is_none(),
+            ),
+        ];
+        let missing = needed.into_iter().filter(|(_, is_missing)| *is_missing);
+        let mut problems: Vec<_> = missing
+            .map(|(setting, _)| format!("{setting}: is needed to commit promotion records"))
+            .collect();
+        match Remote::new(settings.clone()) {
+            Ok(remote) if problems.is_empty() => return Ok(remote),
+            Ok(_) => {}
+            Err(wrong) => problems.extend(wrong.iter().map(ToString::to_string)),
+        }
+        Err(problems)
     }
 }
 
 /// The records that wait for Git, by canary as `namespace/name`: as the pass read them, or as it
 /// left them.
 pub fn waiting(canaries: &[Canary], report: &Report) -> BTreeMap<String, Vec<Record>> {
-    let read = |name: &str| {
-        let canary = canaries.iter().find(|canary| super::super::name_of(canary) == name);
-        canary.and_then(|canary| canary.status.as_ref())
-    };
+    let read: BTreeMap<String, _> = canaries
+        .iter()
+        .filter_map(|canary| Some((crate::pass::name_of(canary), canary.status.as_ref()?)))
+        .collect();
     let handled = report.canaries.iter().filter_map(|handled| {
-        let status = handled.status.as_deref().or_else(|| read(&handled.canary))?;
+        let status = handled
+            .status
+            .as_deref()
+            .or_else(|| read.get(&handled.canary).copied())?;
         let waits = status.outbox.iter().filter(|entry| waits(entry));
         let records: Vec<_> = waits.map(|entry| entry.record.clone()).collect();
         (!records.is_empty()).then(|| (handled.canary.clone(), records))
@@ -70,7 +98,11 @@ pub async fn deliver(
         return Vec::new();
     };
     let message = message(&all, records.skip_ci.as_deref());
-    if let Err(error) = push(&records.remote, &all, &message, newest).await {
+    let remote = match records.remote() {
+        Ok(remote) => remote,
+        Err(problems) => return problems,
+    };
+    if let Err(error) = push(&remote, &all, &message, newest).await {
         return vec![format!("{} records not in Git yet: {error}", all.len())];
     }
     let mut problems = Vec::new();
@@ -101,17 +133,15 @@ async fn push(
     loop {
         match remote.deliver(files.clone(), message, at).await {
             Ok(_) => return Ok(()),
-            Err(error) => {
-                let taken = error.taken().and_then(|path| {
-                    let place = files.iter().position(|file| file.path == path)?;
-                    let other = records::other_path(all[place]);
-                    (files[place].path != other).then_some((place, other))
-                });
-                let Some((place, other)) = taken else {
-                    return Err(error);
-                };
-                files[place] = file(all[place], other);
+            Err(git::Error::Occupied { path }) => {
+                let place = files.iter().position(|file| file.path == path);
+                let other = place.map(|place| (place, records::other_path(all[place])));
+                match other.filter(|(_, other)| *other != path) {
+                    Some((place, other)) => files[place] = file(all[place], other),
+                    None => return Err(git::Error::Occupied { path }),
+                }
             }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -171,7 +201,8 @@ fn message(all: &[&Record], skip_ci: Option<&str>) -> String {
             outcome,
             ..
         } = record;
-        message = format!("{message}Davy-Record: {cluster}/{namespace}/{canary} {step} {outcome}\n");
+        message =
+            format!("{message}Davy-Record: {cluster}/{namespace}/{canary} {step} {outcome}\n");
     }
     message
 }
@@ -193,5 +224,7 @@ fn in_words(record: &Record) -> String {
         change.unwrap_or_default()
     );
     // Image names are texts of users: nothing in them may begin another line.
-    line.chars().filter(|character| !character.is_control()).collect()
+    line.chars()
+        .filter(|character| !character.is_control())
+        .collect()
 }

@@ -116,6 +116,7 @@ impl Play {
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
                 pushgateway: None,
+                records: None,
                 concurrency: 1,
                 deadline: Duration::from_mins(10),
                 dry_run: false,

@@ -105,6 +105,7 @@ impl Story {
             concurrency: 1,
             deadline: Duration::from_secs(600),
             pushgateway: None,
+            records: None,
             dry_run: false,
             stop: Arc::new(AtomicBool::new(false)),
         };
