@@ -1,15 +1,20 @@
 //! The verbs, one a file. Each reads its arguments, calls the library, and shows what came of it.
 
 mod crds;
+mod history;
 mod log;
 mod output;
 mod rbac;
 mod run;
 mod simulate;
+mod trail;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::settings::Settings;
 
 /// Everything that was asked for is done, or nothing was to do.
 const DONE: u8 = 0;
@@ -35,6 +40,8 @@ enum Verb {
     Simulate(simulate::Arguments),
     Crds(crds::Arguments),
     Rbac(rbac::Arguments),
+    History(history::Arguments),
+    Verify(verify::Arguments),
 }
 
 /// How results are written.
@@ -60,6 +67,41 @@ pub fn main() -> ExitCode {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
         Verb::Rbac(arguments) => rbac::run(&arguments),
+        Verb::History(arguments) => history::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
     };
     ExitCode::from(code)
+}
+
+/// The settings of the process; what is wrong with them is said, and the code to end with given.
+fn settings() -> Result<Settings, u8> {
+    // A variable of somebody else's may hold anything; one of ours that is not text is then told as
+    // a wrong value.
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    Settings::from_variables(variables).map_err(|invalid| {
+        for problem in invalid.0 {
+            output::error(&problem);
+        }
+        UNUSABLE
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| {
+        output::error(&format!("starting the runtime: {error}"));
+        UNUSABLE
+    })
+}
+
+fn canary(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("expected NAMESPACE/NAME".to_owned()),
+    }
 }

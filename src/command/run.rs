@@ -20,7 +20,7 @@ use crate::settings::Settings;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Only this canary, as NAMESPACE/NAME.
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = canary)]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = super::canary)]
     canary: Option<(String, String)>,
     /// Make a pass at every such interval, until stopped or until --for is over.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -39,39 +39,15 @@ pub(super) struct Arguments {
     output: Format,
 }
 
-fn canary(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err("expected NAMESPACE/NAME".to_owned()),
-    }
-}
-
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    // A variable of somebody else's may hold anything; one of ours that is not text is then told as
-    // a wrong value.
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-    let settings = match Settings::from_variables(variables) {
+    let settings = match super::settings() {
         Ok(settings) => settings,
-        Err(invalid) => {
-            for problem in invalid.0 {
-                output::error(&problem);
-            }
-            return UNUSABLE;
-        }
+        Err(code) => return code,
     };
     super::log::start(&settings.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    match runtime {
+    match super::runtime() {
         Ok(runtime) => runtime.block_on(passes(arguments, settings)),
-        Err(error) => {
-            output::error(&format!("starting the runtime: {error}"));
-            UNUSABLE
-        }
+        Err(code) => code,
     }
 }
 

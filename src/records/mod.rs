@@ -1,6 +1,8 @@
 //! Promotion records as files: where they stand, their bytes, and the digest by which the next one
 //! names them. Pure.
 
+pub mod chain;
+
 use sha2::{Digest, Sha256};
 
 use crate::api::record::{Record, VERSION};

@@ -58,8 +58,21 @@ const ROOMS: &[Room] = &[
         never: EFFECTS,
     },
     Room {
+        path: "records",
+        may_use: &["api", "records"],
+        never: EFFECTS,
+    },
+    Room {
         path: "pass/decide",
-        may_use: &["api", "objects", "pass", "routers", "workloads", "metrics"],
+        may_use: &[
+            "api",
+            "objects",
+            "pass",
+            "records",
+            "routers",
+            "workloads",
+            "metrics",
+        ],
         never: &[
             "async fn",
             ".await",

@@ -1,0 +1,71 @@
+//! The records of the repository that the settings name, for the verbs that read them.
+
+use crate::io::git::{Kept, Remote, What};
+use crate::records::chain::Filed;
+use crate::records::{self};
+use crate::settings::Settings;
+use crate::signature::Verdict;
+
+use super::{UNUSABLE, output};
+
+/// Reads the records, or says what is wrong and with which code to end.
+pub(super) fn read(settings: &Settings) -> Result<Vec<Filed>, u8> {
+    let Some(git) = settings.git.clone() else {
+        output::error("DAVY_GIT_URL: is needed; it says where the records are");
+        return Err(UNUSABLE);
+    };
+    let remote = Remote::new(git).map_err(|problems| {
+        for problem in problems {
+            output::error(&problem.to_string());
+        }
+        UNUSABLE
+    })?;
+    let runtime = super::runtime()?;
+    match runtime.block_on(remote.read(records::FOLDER)) {
+        Ok(trail) => Ok(trail.files.into_iter().map(filed).collect()),
+        Err(error) => {
+            output::error(&error.to_string());
+            Err(UNUSABLE)
+        }
+    }
+}
+
+fn filed(kept: Kept) -> Filed {
+    let changes = kept.changes.iter().map(|change| {
+        let what = match change.what {
+            What::Edited(_) => "changed",
+            What::Removed => "removed",
+            What::Restored(_) => "put back",
+        };
+        format!(
+            "it was {what} by commit {} of {}",
+            change.commit.id, change.commit.author
+        )
+    });
+    Filed {
+        changes: changes.collect(),
+        path: kept.path,
+        bytes: kept.bytes,
+        commit: kept.added.id,
+        at: kept.added.at,
+        doubt: doubt(&kept.added.verdict),
+    }
+}
+
+/// Why a signature is not to be believed.
+fn doubt(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Good { .. } => None,
+        Verdict::UnknownKey { fingerprint } => Some(format!(
+            "signed by a key that nobody allowed, {fingerprint}"
+        )),
+        Verdict::Untimely {
+            principal,
+            fingerprint,
+        } => Some(format!(
+            "signed by the key {fingerprint} of {principal} at a time when it was not allowed"
+        )),
+        Verdict::Bad { why } => Some(format!("its signature is bad: {why}")),
+        Verdict::Missing => Some("not signed".to_owned()),
+    }
+}
