@@ -1,4 +1,5 @@
-//! Who may sign: OpenSSH's list of allowed signers (`ssh-keygen(1)`, ALLOWED SIGNERS).
+//! Who may sign: OpenSSH's list of allowed signers (`ssh-keygen(1)`, ALLOWED SIGNERS), or public
+//! keys of OpenPGP as `gpg --export --armor` writes them.
 
 use std::str::FromStr;
 
@@ -8,12 +9,16 @@ use jiff::tz::TimeZone;
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
+use crate::signature::openpgp::{self, Keyring};
 use crate::signature::patterns::is_among;
 use crate::signature::{NAMESPACE, Verdict};
 
 /// Keys and the people who may sign with them.
 #[derive(Clone, Debug, Default)]
-pub struct AllowedSigners(Vec<Signer>);
+pub struct AllowedSigners {
+    list: Vec<Signer>,
+    pub(super) keyring: Keyring,
+}
 
 /// One line of the list.
 #[derive(Clone, Debug)]
@@ -31,6 +36,11 @@ impl AllowedSigners {
     ///
     /// On failure: what is wrong with each line that is wrong.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+        if text.contains(openpgp::PUBLIC) {
+            let keyring = Keyring::parse(text).map_err(|why| vec![why])?;
+            let list = Vec::new();
+            return Ok(Self { list, keyring });
+        }
         let mut signers = Vec::new();
         let mut problems = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -47,7 +57,10 @@ impl AllowedSigners {
             problems.push("the list is empty".to_owned());
         }
         if problems.is_empty() {
-            Ok(Self(signers))
+            Ok(Self {
+                list: signers,
+                keyring: Keyring::default(),
+            })
         } else {
             Err(problems)
         }
@@ -56,7 +69,7 @@ impl AllowedSigners {
     pub(super) fn judge(&self, key: &KeyData, at: Timestamp) -> Verdict {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         let mut untimely = None;
-        for signer in self.0.iter().filter(|signer| signer.may_sign_with(key)) {
+        for signer in self.list.iter().filter(|signer| signer.may_sign_with(key)) {
             let principal = signer.principals.clone();
             if signer.is_valid(at) {
                 return Verdict::Good {
@@ -78,7 +91,7 @@ impl AllowedSigners {
     pub(super) fn names(&self, key: &KeyData, mail: &str) -> Result<(), String> {
         let fingerprint = key.fingerprint(HashAlg::Sha256);
         let mut with_key = self
-            .0
+            .list
             .iter()
             .filter(|signer| signer.may_sign_with(key))
             .peekable();

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 pub use allowed::AllowedSigners;
 
 mod allowed;
+mod openpgp;
 pub mod patterns;
 mod rsa;
 mod ssh;
@@ -17,23 +18,29 @@ const NAMESPACE: &str = "git";
 /// (NIST SP 800-57, after 2030).
 const RSA_BITS_MIN: u32 = 3072;
 
-/// A private key that signs commits. Its text is wiped from memory when it is dropped.
+/// A private key that signs commits. It is wiped from memory when it is dropped.
 #[derive(Clone, Debug)]
-pub struct SigningKey(ssh::Key);
+pub struct SigningKey(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Ssh(Box<ssh::Key>),
+    OpenPgp(openpgp::Key),
+}
 
 /// Why a file is no key to sign with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(
-        "the key is encrypted, and nobody is there to type its passphrase; \
-         `ssh-keygen -p -N ''` writes it without"
+        "the key is encrypted, and nobody is there to type its passphrase; write it without \
+         (`ssh-keygen -p -N ''`, `gpg --passwd`)"
     )]
     Encrypted,
     #[error("an RSA key of {0} bits is too weak; needed are {RSA_BITS_MIN} or more")]
     Weak(u32),
     #[error("{0} keys cannot sign here; ed25519 and RSA can")]
     Unsupported(String),
-    #[error("not a private key of OpenSSH's: {0}")]
+    #[error("not a private key of OpenSSH's or OpenPGP's: {0}")]
     Unreadable(String),
     #[error("the key contradicts itself: {0}")]
     Inconsistent(String),
@@ -62,20 +69,30 @@ pub enum Verdict {
 }
 
 impl SigningKey {
-    /// Reads an unencrypted private key of OpenSSH's.
+    /// Reads an unencrypted private key: OpenSSH's, or OpenPGP's in armour, as `gpg` exports it.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        ssh::Key::parse(text).map(Self)
+        if text.contains(openpgp::PRIVATE) {
+            openpgp::Key::parse(text).map(Kind::OpenPgp).map(Self)
+        } else {
+            ssh::Key::parse(text).map(|key| Self(Kind::Ssh(Box::new(key))))
+        }
     }
 
     /// The armoured signature that belongs into the `gpgsig` header of a commit with these bytes.
-    /// The same bytes and key give the same signature.
-    pub fn sign(&self, bytes: &[u8]) -> Result<String, KeyError> {
-        self.0.sign(bytes)
+    /// The same bytes, time and key give the same signature; OpenSSH's does not know the time.
+    pub fn sign(&self, bytes: &[u8], at: Timestamp) -> Result<String, KeyError> {
+        match &self.0 {
+            Kind::Ssh(key) => key.sign(bytes),
+            Kind::OpenPgp(key) => key.sign(bytes, at),
+        }
     }
 
-    /// How `ssh-keygen -l` and `git verify-commit` name the key.
+    /// How `ssh-keygen -l`, `gpg -k` and `git verify-commit` name the key.
     pub fn fingerprint(&self) -> String {
-        self.0.fingerprint()
+        match &self.0 {
+            Kind::Ssh(key) => key.fingerprint(),
+            Kind::OpenPgp(key) => key.fingerprint(),
+        }
     }
 }
 
@@ -85,6 +102,9 @@ impl AllowedSigners {
         let Some(signature) = signature else {
             return Verdict::Missing;
         };
+        if signature.trim_start().starts_with(openpgp::SIGNATURE) {
+            return self.keyring.verify(bytes, signature, at);
+        }
         match ssh::verified(bytes, signature) {
             Ok(key) => self.judge(&key, at),
             Err(why) => Verdict::Bad { why },
@@ -93,6 +113,9 @@ impl AllowedSigners {
 
     /// Whether somebody with this mail address may sign with the key at one time or another.
     pub fn allows(&self, key: &SigningKey, mail: &str) -> Result<(), String> {
-        self.names(key.0.public(), mail)
+        match &key.0 {
+            Kind::Ssh(key) => self.names(key.public(), mail),
+            Kind::OpenPgp(key) => self.keyring.names(key, mail),
+        }
     }
 }

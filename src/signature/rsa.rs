@@ -1,75 +1,81 @@
-//! RSA signatures by ring, over the numbers that OpenSSH keeps of a key.
+//! RSA signatures by ring, over the numbers that OpenSSH and OpenPGP keep of a key.
 
+use ring::digest;
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA512};
-use ssh_key::private::RsaKeypair;
-use ssh_key::public::RsaPublicKey;
-use ssh_key::{Algorithm, HashAlg, Mpint, Signature};
 use zeroize::Zeroizing;
 
 use crate::signature::KeyError;
 
-/// PKCS #1 v1.5 with SHA-512, as `rsa-sha2-512` has it. The random numbers only blind the
-/// computation: the same data give the same signature.
-pub(super) fn sign(pair: &RsaKeypair, data: &[u8]) -> Result<Vec<u8>, KeyError> {
-    let (public, private) = (pair.public(), pair.private());
-    let (d, p, q) = (
-        positive(private.d())?,
-        positive(private.p())?,
-        positive(private.q())?,
-    );
-    // OpenSSH does not write these two.
+/// The hashes that are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha256,
+    Sha512,
+}
+
+impl Hash {
+    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha512 => &digest::SHA512,
+        };
+        digest::digest(algorithm, bytes).as_ref().to_vec()
+    }
+}
+
+/// The numbers of a private key, big endian, without zeros before them.
+pub(super) struct Private<'a> {
+    pub(super) n: &'a [u8],
+    pub(super) e: &'a [u8],
+    pub(super) d: &'a [u8],
+    pub(super) p: &'a [u8],
+    pub(super) q: &'a [u8],
+    /// Of q modulo p.
+    pub(super) inverse: &'a [u8],
+}
+
+/// PKCS #1 v1.5 with SHA-512. The random numbers only blind the computation: the same data give the
+/// same signature.
+pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let Private {
+        n,
+        e,
+        d,
+        p,
+        q,
+        inverse,
+    } = *private;
+    // Neither OpenSSH nor OpenPGP writes these two.
     let exponents = [p, q].map(|prime| remainder(d, &less_one(prime)));
     let inconsistent = |why: &dyn std::fmt::Display| KeyError::Inconsistent(why.to_string());
     let key = KeyPair::from_components(&KeyPairComponents {
-        public_key: PublicKeyComponents {
-            n: positive(public.n())?,
-            e: positive(public.e())?,
-        },
+        public_key: PublicKeyComponents { n, e },
         d,
         p,
         q,
         dP: &exponents[0],
         dQ: &exponents[1],
-        qInv: positive(private.iqmp())?,
+        qInv: inverse,
     })
     .map_err(|why| inconsistent(&why))?;
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(
-        &RSA_PKCS1_SHA512,
-        &SystemRandom::new(),
-        data,
-        &mut signature,
-    )
-    .map_err(|why| inconsistent(&why))?;
+    let random = SystemRandom::new();
+    key.sign(&RSA_PKCS1_SHA512, &random, data, &mut signature)
+        .map_err(|why| inconsistent(&why))?;
     Ok(signature)
 }
 
 /// Whether a signature of these data was made with the private half of the key.
-pub(super) fn is_right(public: &RsaPublicKey, signature: &Signature, data: &[u8]) -> bool {
-    let parameters = match signature.algorithm() {
-        Algorithm::Rsa {
-            hash: Some(HashAlg::Sha512),
-        } => &RSA_PKCS1_2048_8192_SHA512,
-        Algorithm::Rsa {
-            hash: Some(HashAlg::Sha256),
-        } => &RSA_PKCS1_2048_8192_SHA256,
-        // SHA-1 is broken.
-        _ => return false,
-    };
-    let (Ok(n), Ok(e)) = (positive(public.n()), positive(public.e())) else {
-        return false;
+pub(super) fn is_right(n: &[u8], e: &[u8], hash: Hash, data: &[u8], signature: &[u8]) -> bool {
+    let parameters = match hash {
+        Hash::Sha256 => &RSA_PKCS1_2048_8192_SHA256,
+        Hash::Sha512 => &RSA_PKCS1_2048_8192_SHA512,
     };
     PublicKeyComponents { n, e }
-        .verify(parameters, data, signature.as_bytes())
+        .verify(parameters, data, signature)
         .is_ok()
-}
-
-fn positive(number: &Mpint) -> Result<&[u8], KeyError> {
-    number
-        .as_positive_bytes()
-        .ok_or_else(|| KeyError::Inconsistent("a negative number".to_owned()))
 }
 
 /// An odd number, big endian, less one: a prime of a key is odd, so the last bit goes.

@@ -1,11 +1,12 @@
 //! OpenSSH's keys and its SSHSIG signatures. The format is ssh-key's; ed25519 is computed there, and
 //! RSA by ring, because the `rsa` crate leaks timing (RUSTSEC-2023-0071) and has no release without.
 
-use ssh_key::private::KeypairData;
-use ssh_key::public::KeyData;
-use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, Signature, SshSig};
+use ssh_key::private::{KeypairData, RsaKeypair};
+use ssh_key::public::{KeyData, RsaPublicKey};
+use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey, PublicKey, Signature, SshSig};
 
-use crate::signature::{KeyError, NAMESPACE, RSA_BITS_MIN, rsa};
+use crate::signature::rsa::{self, Hash, Private};
+use crate::signature::{KeyError, NAMESPACE, RSA_BITS_MIN};
 
 #[derive(Clone, Debug)]
 pub(super) struct Key(PrivateKey);
@@ -21,7 +22,7 @@ impl Key {
                 return Err(KeyError::Weak(pair.key_size()));
             }
             // To sign is to find out whether the numbers belong together.
-            KeypairData::Rsa(pair) => drop(rsa::sign(pair, &[])?),
+            KeypairData::Rsa(pair) => drop(sign_by_rsa(pair, &[])?),
             _ => return Err(KeyError::Unsupported(key.algorithm().to_string())),
         }
         Ok(Self(key))
@@ -35,7 +36,7 @@ impl Key {
                 let data = SshSig::signed_data(NAMESPACE, hash, bytes).map_err(failed)?;
                 let algorithm = Algorithm::Rsa { hash: Some(hash) };
                 let signature =
-                    Signature::new(algorithm, rsa::sign(pair, &data)?).map_err(failed)?;
+                    Signature::new(algorithm, sign_by_rsa(pair, &data)?).map_err(failed)?;
                 SshSig::new(self.public().clone(), NAMESPACE, hash, signature)
             }
             _ => self.0.sign(NAMESPACE, hash, bytes),
@@ -75,7 +76,7 @@ pub(super) fn verified(bytes: &[u8], signature: &str) -> Result<KeyData, String>
         KeyData::Rsa(public) => {
             let data = SshSig::signed_data(NAMESPACE, signature.hash_alg(), bytes)
                 .map_err(|error| error.to_string())?;
-            rsa::is_right(public, signature.signature(), &data)
+            is_by_rsa(public, signature.signature(), &data)
         }
         _ => PublicKey::from(key.clone())
             .verify(NAMESPACE, bytes, &signature)
@@ -86,4 +87,40 @@ pub(super) fn verified(bytes: &[u8], signature: &str) -> Result<KeyData, String>
     } else {
         Err("not the signature of these bytes".to_owned())
     }
+}
+
+fn sign_by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let (public, private) = (pair.public(), pair.private());
+    let private = Private {
+        n: positive(public.n())?,
+        e: positive(public.e())?,
+        d: positive(private.d())?,
+        p: positive(private.p())?,
+        q: positive(private.q())?,
+        inverse: positive(private.iqmp())?,
+    };
+    rsa::sign(&private, data)
+}
+
+fn is_by_rsa(public: &RsaPublicKey, signature: &Signature, data: &[u8]) -> bool {
+    let hash = match signature.algorithm() {
+        Algorithm::Rsa {
+            hash: Some(HashAlg::Sha512),
+        } => Hash::Sha512,
+        Algorithm::Rsa {
+            hash: Some(HashAlg::Sha256),
+        } => Hash::Sha256,
+        // SHA-1 is broken.
+        _ => return false,
+    };
+    let (Ok(n), Ok(e)) = (positive(public.n()), positive(public.e())) else {
+        return false;
+    };
+    rsa::is_right(n, e, hash, data, signature.as_bytes())
+}
+
+fn positive(number: &Mpint) -> Result<&[u8], KeyError> {
+    number
+        .as_positive_bytes()
+        .ok_or_else(|| KeyError::Inconsistent("a negative number".to_owned()))
 }

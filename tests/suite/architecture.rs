@@ -249,7 +249,7 @@ fn no_room_contains_what_it_must_not() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Repositories are io::git's, so that no other room reaches a remote past its limits.
+/// Repositories are `io::git`'s, so that no other room reaches a remote past its limits.
 #[test]
 fn libgit2_and_ssh_stay_where_they_are() {
     let outside = files(&root()).into_iter().filter(|file| {

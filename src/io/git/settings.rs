@@ -186,8 +186,9 @@ impl RemoteSettings {
             Some(header)
         });
         let address = url.trim_end_matches('/').to_owned();
+        // A machine without certificates cannot check any.
         let https = Https::new(address, authorities.flatten(), authorization);
-        problems.take("DAVY_GIT_URL", https).map(Way::Https)
+        problems.take("DAVY_GIT_CA_FILE", https).map(Way::Https)
     }
 
     fn ssh(

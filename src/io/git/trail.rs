@@ -36,8 +36,10 @@ pub struct Kept {
     /// As they were added.
     pub bytes: Vec<u8>,
     pub added: Commit,
-    /// What was done to it since, in order. Nothing, if all is well.
+    /// What was done to it since, in order, on any way to the tip. Nothing, if all is well.
     pub changes: Vec<Change>,
+    /// Whether the tip has it with the bytes with which it was added.
+    pub is_intact: bool,
 }
 
 /// A commit that did something to a file.
@@ -104,11 +106,27 @@ pub(super) fn read(
             put(&mut files, path, bytes, &commit);
         }
     }
+    let mut files: Vec<_> = files.into_values().collect();
+    compare(repository, tip, &mut files).map_err(|error| local(&error))?;
     Ok(Trail {
         tip: Some(tip.to_string()),
-        files: files.into_values().collect(),
+        files,
         commits,
     })
+}
+
+/// Looks which files the tip has as they were added.
+fn compare(repository: &Repository, tip: Oid, files: &mut [Kept]) -> Result<(), git2::Error> {
+    let tree = repository.find_commit(tip)?.tree()?;
+    for kept in files {
+        let added = Oid::hash_object(ObjectType::Blob, &kept.bytes)?;
+        kept.is_intact = match tree.get_path(kept.path.as_ref()) {
+            Ok(entry) => entry.id() == added,
+            Err(error) if error.code() == ErrorCode::NotFound => false,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(())
 }
 
 /// The commits of a branch, parents first.
@@ -129,6 +147,7 @@ fn put(files: &mut BTreeMap<String, Kept>, path: String, bytes: Option<Vec<u8>>,
                 bytes,
                 added: commit.clone(),
                 changes: Vec::new(),
+                is_intact: false,
             };
             files.insert(path, kept);
         }
@@ -136,6 +155,8 @@ fn put(files: &mut BTreeMap<String, Kept>, path: String, bytes: Option<Vec<u8>>,
     };
     let last = kept.changes.last().map(|change| &change.what);
     let what = match (bytes, last) {
+        // A merge with a branch that still had it.
+        (None, Some(What::Removed)) => return,
         (Some(bytes), Some(What::Removed)) => What::Restored(bytes),
         (Some(bytes), _) => What::Edited(bytes),
         (None, _) => What::Removed,

@@ -6,16 +6,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::bed;
+
 /// A private key in a folder of its own.
 pub(super) struct Keys {
     pub(super) folder: tempfile::TempDir,
 }
 
 impl Keys {
-    pub(super) fn new() -> Self {
-        Self {
+    /// `None` where the program cannot be had.
+    pub(super) fn new() -> Option<Self> {
+        bed::program("ssh-keygen").unwrap_or_else(|error| panic!("{error}"))?;
+        Some(Self {
             folder: tempfile::tempdir().unwrap(),
-        }
+        })
     }
 
     /// A new key, with what `ssh-keygen` is told besides.

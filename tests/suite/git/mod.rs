@@ -2,6 +2,7 @@
 //! way there is to a repository.
 
 mod deliveries;
+mod gnupg;
 mod hostile;
 mod https_server;
 mod keys;

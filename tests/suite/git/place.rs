@@ -33,10 +33,8 @@ pub(super) struct Place {
 impl Place {
     /// `None` where the programs cannot be had.
     pub(super) async fn new(over: Over) -> Option<Self> {
-        for program in ["git", "ssh-keygen"] {
-            bed::program(program).unwrap_or_else(|error| panic!("{error}"))?;
-        }
-        let keys = Keys::new();
+        bed::program("git").unwrap_or_else(|error| panic!("{error}"))?;
+        let keys = Keys::new()?;
         let repository = keys.folder.path().join("audit.git");
         run(Command::new("git")
             .args(["init", "--quiet", "--bare", "--initial-branch=main"])

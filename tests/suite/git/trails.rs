@@ -57,7 +57,7 @@ async fn files_are_read_with_who_added_them() {
                 panic!("{over:?}: {:?}", kept.added.verdict)
             };
             assert_eq!(principal, "davy@example.com");
-            assert!(kept.changes.is_empty());
+            assert!(kept.changes.is_empty() && kept.is_intact);
         }
         assert_eq!(trail.files[0].added.at, time(1));
         assert!(
@@ -92,7 +92,10 @@ async fn what_is_done_to_a_file_later_is_seen() {
     place.by_hand("printf b >records/b; git add .; git commit -qm Restore");
     let trail = read(&place).await;
     let edited = kept(&trail, "a");
-    assert_eq!(edited.bytes, b"a");
+    assert_eq!(
+        (edited.bytes.as_slice(), edited.is_intact),
+        (&b"a"[..], false)
+    );
     assert_eq!(whats(edited), [&What::Edited(b"other\n".to_vec())]);
     let change = &edited.changes[0].commit;
     assert_eq!(change.author, "Eve <eve@example.com>");
@@ -102,6 +105,7 @@ async fn what_is_done_to_a_file_later_is_seen() {
         whats(restored),
         [&What::Removed, &What::Restored(b"b".to_vec())]
     );
+    assert!(restored.is_intact);
     assert!(kept(&trail, "deep/c").changes.is_empty());
     // Eve did not sign, but what Davy signed is still good.
     assert!(matches!(edited.added.verdict, Verdict::Good { .. }));
@@ -130,6 +134,7 @@ async fn what_a_merge_does_is_seen_once_and_what_it_only_joins_is_not() {
     );
     let trail = read(&place).await;
     assert_eq!(whats(kept(&trail, "a")), [&What::Removed]);
+    assert!(!kept(&trail, "a").is_intact);
     assert_eq!(kept(&trail, "a").changes[0].commit.message, "Merge other\n");
     assert!(kept(&trail, "x").changes.is_empty());
 }
