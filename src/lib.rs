@@ -33,6 +33,7 @@
 //! | [`api`] | the resources as types | nothing of ours |
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
 //! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
+//! | [`records`] | promotion records as files: place, bytes, digest, chain | `api` |
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
 //! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects` and `metrics`; `io::git` only `signature` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |

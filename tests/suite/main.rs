@@ -20,6 +20,7 @@ mod parity;
 mod plug_ins;
 mod podinfo;
 mod proof;
+mod records;
 mod routers;
 mod scenarios;
 mod story;

@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 use crate::bed;
 
 /// A private key in a folder of its own.
-pub(super) struct Keys {
-    pub(super) folder: tempfile::TempDir,
+pub(crate) struct Keys {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Keys {
     /// `None` where the program cannot be had.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         bed::program("ssh-keygen").unwrap_or_else(|error| panic!("{error}"))?;
         Some(Self {
             folder: tempfile::tempdir().unwrap(),
@@ -23,7 +23,7 @@ impl Keys {
     }
 
     /// A new key, with what `ssh-keygen` is told besides.
-    pub(super) fn make(&self, name: &str, options: &[&str]) -> PathBuf {
+    pub(crate) fn make(&self, name: &str, options: &[&str]) -> PathBuf {
         let path = self.folder.path().join(name);
         run(Command::new("ssh-keygen")
             .args(["-q", "-N", "", "-C", name, "-f"])
@@ -32,19 +32,19 @@ impl Keys {
         path
     }
 
-    pub(super) fn ed25519(&self, name: &str) -> PathBuf {
+    pub(crate) fn ed25519(&self, name: &str) -> PathBuf {
         self.make(name, &["-t", "ed25519"])
     }
 
     /// A file with this text.
-    pub(super) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// A file with this text that is not for everybody.
-    pub(super) fn secret(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn secret(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.file(name, text);
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path
@@ -52,13 +52,13 @@ impl Keys {
 }
 
 /// The public half of a key, as a line of a list has it.
-pub(super) fn public(key: &Path) -> String {
+pub(crate) fn public(key: &Path) -> String {
     let text = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     text.trim().to_owned()
 }
 
 /// Runs a program that has to succeed, and returns what it wrote.
-pub(super) fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
         output.status.success(),

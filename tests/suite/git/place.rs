@@ -12,27 +12,27 @@ use super::ssh_server;
 use crate::bed;
 
 /// What a hostile remote would like to see in a message.
-pub(super) const MARKER: &str = "hunter22-secret-marker";
+pub(crate) const MARKER: &str = "hunter22-secret-marker";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(crate) enum Over {
     File,
     Https,
     Ssh,
 }
 
-pub(super) const ALL: [Over; 3] = [Over::File, Over::Https, Over::Ssh];
+pub(crate) const ALL: [Over; 3] = [Over::File, Over::Https, Over::Ssh];
 
-pub(super) struct Place {
-    pub(super) keys: Keys,
-    pub(super) repository: PathBuf,
-    pub(super) settings: RemoteSettings,
+pub(crate) struct Place {
+    pub(crate) keys: Keys,
+    pub(crate) repository: PathBuf,
+    pub(crate) settings: RemoteSettings,
     _server: Option<HttpsServer>,
 }
 
 impl Place {
     /// `None` where the programs cannot be had.
-    pub(super) async fn new(over: Over) -> Option<Self> {
+    pub(crate) async fn new(over: Over) -> Option<Self> {
         bed::program("git").unwrap_or_else(|error| panic!("{error}"))?;
         let keys = Keys::new()?;
         let repository = keys.folder.path().join("audit.git");
@@ -76,16 +76,16 @@ impl Place {
         })
     }
 
-    pub(super) fn remote(&self) -> Remote {
+    pub(crate) fn remote(&self) -> Remote {
         Remote::new(self.settings.clone()).unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
     /// Real git in the repository, which believes the same signers.
-    pub(super) fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run(self.git_command().args(arguments))
     }
 
-    pub(super) fn git_command(&self) -> Command {
+    pub(crate) fn git_command(&self) -> Command {
         let mut git = Command::new("git");
         let list = self.settings.allowed_signers_file.as_ref().unwrap();
         git.arg("-C")
@@ -96,7 +96,7 @@ impl Place {
     }
 
     /// What a person does in a clone, as a script; it is pushed by force.
-    pub(super) fn by_hand(&self, script: &str) {
+    pub(crate) fn by_hand(&self, script: &str) {
         let clone = tempfile::tempdir().unwrap();
         let script = format!(
             "set -e\ngit clone --quiet {} .\n{script}\ngit push --quiet --force origin HEAD:main",
@@ -111,20 +111,20 @@ impl Place {
     }
 
     /// A program that the repository runs.
-    pub(super) fn hook(&self, name: &str, script: &str) {
+    pub(crate) fn hook(&self, name: &str, script: &str) {
         let path = self.repository.join("hooks").join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
         run(Command::new("chmod").arg("+x").arg(&path));
     }
 
     /// The commits of the branch, newest first.
-    pub(super) fn commits(&self) -> Vec<String> {
+    pub(crate) fn commits(&self) -> Vec<String> {
         let list = self.git(&["rev-list", "main"]);
         list.lines().map(str::to_owned).collect()
     }
 
     /// Everything that git can find wrong with the repository.
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         self.git(&["fsck", "--strict", "--no-dangling"]);
         let commits = self.commits();
         let mut verify = vec!["verify-commit"];
@@ -133,13 +133,13 @@ impl Place {
     }
 }
 
-pub(super) fn file(path: &str, text: &str) -> File {
+pub(crate) fn file(path: &str, text: &str) -> File {
     File {
         path: path.to_owned(),
         bytes: text.as_bytes().to_vec(),
     }
 }
 
-pub(super) fn time(second: i64) -> Timestamp {
+pub(crate) fn time(second: i64) -> Timestamp {
     Timestamp::from_second(1_767_225_600 + second).unwrap()
 }

@@ -6,4 +6,4 @@ mod faults;
 mod interleavings;
 mod invariants;
 mod schedules;
-mod stage;
+pub(crate) mod stage;

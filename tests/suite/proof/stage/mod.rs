@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use davy::api::status::{CanaryStatus, Phase};
 use davy::io::Io;
+use davy::pass::deliver::outbox::{self, Records};
 use davy::pass::report::{Handled, Outcome, Report};
 use davy::pass::{self, Options};
 use davy::settings::Settings;
 use davy::simulate::cluster::Key;
 use davy::simulate::play::Play;
-use davy::simulate::scenario::{Event, Scenario};
+use davy::simulate::scenario::{Crash, Event, Scenario};
 use davy::simulate::world::World;
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
@@ -78,6 +79,11 @@ pub(crate) fn folders() -> Vec<PathBuf> {
 
 impl Story {
     pub(crate) fn read(folder: &Path) -> Self {
+        Self::with_records(folder, None)
+    }
+
+    /// The same with promotion records.
+    pub(crate) fn with_records(folder: &Path, records: Option<Records>) -> Self {
         let scenario = Scenario::read(folder).expect("a scenario");
         let settings = Settings::from_variables(scenario.script.settings.clone().into_iter());
         let settings = settings.expect("settings");
@@ -97,15 +103,17 @@ impl Story {
             (key.clone(), canary.clone())
         };
         let every = every_seconds.map_or_else(|| interval(&canary), SignedDuration::from_secs);
+        let mut policy = (*settings.policy).clone();
+        policy.outbox = records.iter().map(|_| outbox::GIT.to_owned()).collect();
         let options = Options {
             scope: settings.scope,
             canary: None,
-            policy: settings.policy,
+            policy: Arc::new(policy),
             metrics_server: settings.metrics_server,
             concurrency: 1,
             deadline: Duration::from_secs(600),
             pushgateway: None,
-            records: None,
+            records,
             dry_run: false,
             stop: Arc::new(AtomicBool::new(false)),
         };
@@ -337,6 +345,23 @@ impl Story {
         self.broken
             .push(format!("does not come to rest: {last:?}, {status:?}"));
     }
+}
+
+/// Runs a pass that is killed at its n-th call, from 1; whether it came to that call.
+pub(crate) fn run_killed(world: &World, options: &Options, crash: Crash) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    world.crash(crash);
+    let io = world.io();
+    let killed = runtime.expect("a runtime").block_on(async {
+        tokio::select! {
+            _ = pass::run(&io, options) => false,
+            () = world.killed() => true,
+        }
+    });
+    world.disarm();
+    killed
 }
 
 /// Runs a pass to its end; `None` if it could not start. What it leaves behind ends with it, as
