@@ -1,10 +1,12 @@
 //! The verbs, one a file. Each reads its arguments, calls the library, and shows what came of it.
 
+mod backtest;
 mod crds;
 mod history;
 mod log;
 mod output;
 mod rbac;
+mod replay;
 mod run;
 mod simulate;
 mod trail;
@@ -42,6 +44,8 @@ enum Verb {
     Rbac(rbac::Arguments),
     History(history::Arguments),
     Verify(verify::Arguments),
+    Replay(replay::Arguments),
+    Backtest(backtest::Arguments),
 }
 
 /// How results are written.
@@ -69,6 +73,8 @@ pub fn main() -> ExitCode {
         Verb::Rbac(arguments) => rbac::run(&arguments),
         Verb::History(arguments) => history::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Backtest(arguments) => backtest::run(&arguments),
     };
     ExitCode::from(code)
 }

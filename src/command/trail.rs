@@ -1,8 +1,11 @@
 //! The records of the repository that the settings name, for the verbs that read them.
 
+use std::path::Path;
+
+use crate::api::record::Record;
 use crate::io::git::{Kept, Remote, What};
+use crate::records;
 use crate::records::chain::Filed;
-use crate::records::{self};
 use crate::settings::Settings;
 use crate::signature::Verdict;
 
@@ -68,4 +71,15 @@ fn doubt(verdict: &Verdict) -> Option<String> {
         Verdict::Bad { why } => Some(format!("its signature is bad: {why}")),
         Verdict::Missing => Some("not signed".to_owned()),
     }
+}
+
+/// One record from a file.
+pub(super) fn file(path: &Path) -> Result<Record, u8> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string());
+    bytes
+        .and_then(|bytes| records::parse(&bytes))
+        .map_err(|why| {
+            output::error(&format!("{}: {why}", path.display()));
+            UNUSABLE
+        })
 }

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod deliver;
 pub mod observe;
 pub mod problems;
+pub mod replay;
 pub mod report;
 pub mod snapshot;
 pub mod step;

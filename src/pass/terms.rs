@@ -119,6 +119,14 @@ impl Terms {
         self.interval.unwrap_or(INTERVAL_MIN).max(INTERVAL_MIN)
     }
 
+    /// How often an analysis without weights has to pass; 0 where there are weights.
+    pub fn iterations(&self) -> i64 {
+        match self.strategy {
+            Strategy::Iterations { total, .. } => total,
+            Strategy::Weights(_) => 0,
+        }
+    }
+
     pub fn progress_deadline(&self) -> SignedDuration {
         SignedDuration::from_secs(self.progress_deadline_seconds)
     }

@@ -2,14 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::analysis::OnNoData;
 use crate::api::status::{CanaryStatus, CheckStatus, Phase, Verdict};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::{Answer, Answers, Decision, Step};
-use crate::pass::terms::Strategy;
 use crate::workloads::Readiness;
 
 use super::claims::{self, Claim, Gap};
+use super::rules::{Next, Position, Rules};
 use super::{conditions, wait, words};
 
 /// New is what was neither promoted last nor is on the primary already. A failed revision is held
@@ -194,42 +193,53 @@ pub(super) fn is_past_progress_deadline(
 
 /// The checks have answered: fail counts, anything but pass holds, pass goes on.
 fn judge(snapshot: &Snapshot, gap: &Gap, answers: &[Answer]) -> Decision {
-    let terms = &snapshot.terms;
+    let rules = Rules::from(&snapshot.terms);
     let checks: Vec<_> = answers.iter().map(|answer| answer.status.clone()).collect();
-    let counts = |answer: &&Answer| match answer.status.verdict {
-        Verdict::Pass => false,
-        Verdict::Fail => true,
-        Verdict::NoData | Verdict::TooLittleData | Verdict::Error => terms.flagger_counting,
+    let verdicts: Vec<_> = checks.iter().map(|check| check.verdict).collect();
+    let text = |is_meant: &dyn Fn(Verdict) -> bool| {
+        let meant = answers
+            .iter()
+            .find(|answer| is_meant(answer.status.verdict));
+        meant
+            .and_then(|answer| answer.halt.clone())
+            .unwrap_or_default()
     };
-    let holds = |answer: &&Answer| match answer.status.verdict {
-        Verdict::Pass | Verdict::Fail => false,
-        Verdict::NoData | Verdict::TooLittleData => terms.on_no_data != OnNoData::Pass,
-        Verdict::Error => true,
-    };
-    if let Some(failed) = answers.iter().find(counts) {
-        let text = failed.halt.clone().unwrap_or_default();
-        let failed = snapshot.status.failed_checks.unwrap_or(0).max(0) + 1;
-        return if failed >= terms.threshold {
+    match rules.next(position(snapshot), &verdicts) {
+        Next::RollBack(failed) => {
+            let text = text(&|verdict| rules.counts(verdict));
             roll_back_failed(snapshot, gap, checks, &text, failed)
-        } else {
-            let reason = format!("{text} ({failed} of {} failed checks)", terms.threshold);
+        }
+        Next::Count(failed) => {
+            let text = text(&|verdict| rules.counts(verdict));
+            let reason = format!("{text} ({failed} of {} failed checks)", rules.threshold);
             let count = |status: &mut CanaryStatus| status.failed_checks = Some(failed);
             let claim = Claim::new(snapshot)
                 .edit(count)
                 .checks(checks)
                 .warning(text);
             claim.because(gap, &reason)
-        };
+        }
+        Next::GiveUp(held) => {
+            let text = text(&|verdict| rules.holds(verdict));
+            let reason = format!("no evidence in {held} passes: {text}");
+            roll_back(snapshot, gap, checks, &reason)
+        }
+        Next::Hold(held) => {
+            let text = text(&|verdict| rules.holds(verdict));
+            held_by_checks(snapshot, gap, checks, held, &text)
+        }
+        _ => advance(snapshot, gap, checks),
     }
-    if let Some(held) = answers.iter().find(holds) {
-        return held_by_checks(
-            snapshot,
-            gap,
-            checks,
-            &held.halt.clone().unwrap_or_default(),
-        );
+}
+
+fn position(snapshot: &Snapshot) -> Position {
+    let status = &snapshot.status;
+    Position {
+        weight: snapshot.status_weight(),
+        iterations: status.iterations.unwrap_or(0),
+        failed_checks: status.failed_checks.unwrap_or(0),
+        held_checks: status.held_checks.unwrap_or(0),
     }
-    advance(snapshot, gap, checks)
 }
 
 /// No evidence is neither success nor a bad release. It has a budget of its own; what happens
@@ -238,16 +248,11 @@ fn held_by_checks(
     snapshot: &Snapshot,
     gap: &Gap,
     checks: Vec<CheckStatus>,
+    held: i64,
     text: &str,
 ) -> Decision {
-    let spent = snapshot.status.held_checks.unwrap_or(0).max(0) + 1;
-    let budget = snapshot.terms.error_threshold;
-    if spent >= budget && snapshot.terms.on_no_data == OnNoData::Fail {
-        let reason = format!("no evidence in {spent} passes: {text}");
-        return roll_back(snapshot, gap, checks, &reason);
-    }
     let said = snapshot.status.held_checks.is_some();
-    if said && spent > budget {
+    if said && held > snapshot.terms.error_threshold {
         // The budget is spent and it was said: only the deadline moves now.
         return wait(text);
     }
@@ -256,7 +261,7 @@ fn held_by_checks(
         .checks(checks)
         .warning(text.to_owned())
         .edit(|status| {
-            status.held_checks = Some(spent);
+            status.held_checks = Some(held);
             status.held_since.get_or_insert(now);
         });
     claim.because(gap, text)
@@ -281,38 +286,30 @@ fn advance(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision
         }
         claim = claim.normal(words::starting(names));
     }
-    match &snapshot.terms.strategy {
-        Strategy::Weights(weights) => match weights.iter().copied().find(|next| *next > weight) {
-            Some(next) => {
-                let text = words::weight(names, next);
-                let reason = format!("canary weight {next}");
-                claim.weight(next).normal(text).because(gap, &reason)
-            }
-            None => super::promotion::promote(snapshot, gap, checks),
-        },
-        Strategy::Iterations {
-            total,
-            shifts_traffic,
-        } => {
-            if done < *total {
-                let next = done.max(0) + 1;
-                let text = words::iteration(names, next, *total);
-                let reason = format!("iteration {next} of {total}");
-                claim.iterations(next).normal(text).because(gap, &reason)
-            } else if *shifts_traffic && weight < 100 {
-                let claim = claim
-                    .weight(100)
-                    .iterations(total + 1)
-                    .normal(words::all_to_canary());
-                claim.because(gap, "all traffic to the canary")
-            } else if done == *total {
-                claim
-                    .iterations(total + 1)
-                    .because(gap, "every iteration has passed")
-            } else {
-                super::promotion::promote(snapshot, gap, checks)
-            }
+    match Rules::from(&snapshot.terms).advance(position(snapshot)) {
+        Next::Weight(next) => {
+            let text = words::weight(names, next);
+            let reason = format!("canary weight {next}");
+            claim.weight(next).normal(text).because(gap, &reason)
         }
+        Next::Iteration(next) => {
+            let total = snapshot.terms.iterations();
+            let text = words::iteration(names, next, total);
+            let reason = format!("iteration {next} of {total}");
+            claim.iterations(next).normal(text).because(gap, &reason)
+        }
+        Next::AllToCanary => {
+            let claim = claim
+                .weight(100)
+                .iterations(snapshot.terms.iterations() + 1)
+                .normal(words::all_to_canary());
+            claim.because(gap, "all traffic to the canary")
+        }
+        Next::LastLook => claim
+            .iterations(snapshot.terms.iterations() + 1)
+            .because(gap, "every iteration has passed"),
+        // Advancing neither counts nor holds.
+        _ => super::promotion::promote(snapshot, gap, checks),
     }
 }
 

@@ -6,6 +6,7 @@ mod claims;
 mod conditions;
 mod promotion;
 mod records;
+pub mod rules;
 mod words;
 
 use crate::api::status::{EventType, Phase};

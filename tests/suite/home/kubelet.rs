@@ -3,12 +3,13 @@
 //! alone by the simulated nodes, so those are this one's.
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, Patch, PatchParams},
@@ -97,15 +98,59 @@ impl<'a> Kubelet<'a> {
             self.servers.insert(account.clone(), kubeconfig);
         }
         let container = &spec.containers[0];
+        let mut environment = self.environment(container).await;
+        let mounted = self.mount(pod).await;
+        for value in environment.values_mut() {
+            for (path, local) in &mounted {
+                if let Some(rest) = value.strip_prefix(&**path) {
+                    *value = format!("{}{rest}", local.display());
+                }
+            }
+        }
         Command::new(&self.program)
             .env_clear()
-            .envs(self.environment(container).await)
+            .envs(environment)
             .env("KUBECONFIG", &self.servers[&account])
             .args(container.args.iter().flatten())
             .stdout(Stdio::null())
             .stderr(File::create(self.log(&pod.name_any())).expect("a file"))
             .spawn()
             .expect("the program starts")
+    }
+
+    /// The pod's Secrets and empty folders as local ones, by the paths at which it has them.
+    async fn mount(&self, pod: &Pod) -> Vec<(String, PathBuf)> {
+        let spec = pod.spec.as_ref().expect("a spec");
+        let secrets: Api<Secret> =
+            Api::namespaced(self.stage.cluster.client(), &self.stage.namespace);
+        let mut mounted = Vec::new();
+        for mount in spec.containers[0].volume_mounts.iter().flatten() {
+            let mut volumes = spec.volumes.iter().flatten();
+            let volume = volumes
+                .find(|volume| volume.name == mount.name)
+                .expect("a volume");
+            // The token stands in the kubeconfig.
+            if volume.projected.is_some() {
+                continue;
+            }
+            let local = self
+                .logs
+                .path()
+                .join(format!("{}-{}", pod.name_any(), volume.name));
+            fs::create_dir(&local).expect("a folder");
+            if let Some(source) = &volume.secret {
+                let name = source.secret_name.as_deref().expect("a name");
+                let secret = secrets.get(name).await.expect("the Secret");
+                let mode = u32::try_from(source.default_mode.unwrap_or(0o644)).expect("a mode");
+                for (key, value) in secret.data.unwrap_or_default() {
+                    let file = local.join(key);
+                    fs::write(&file, value.0).expect("a file");
+                    fs::set_permissions(&file, Permissions::from_mode(mode)).expect("a mode");
+                }
+            }
+            mounted.push((mount.mount_path.clone(), local));
+        }
+        mounted
     }
 
     fn log(&self, pod: &str) -> PathBuf {

@@ -18,6 +18,7 @@ use super::{
     stage::{Stage, program},
 };
 use crate::bed::{control_plane, control_plane::ControlPlane, prometheus, prometheus::Prometheus};
+use crate::git::place::{Over, Place};
 
 /// A minute until the first Job, three for what is awaited, and the rest for a busy machine.
 const DEADLINE: Duration = Duration::from_mins(12);
@@ -34,7 +35,59 @@ async fn sidecar_overlay_releases_under_its_role() {
 
 #[tokio::test]
 async fn namespaced_overlay_releases_under_its_role() {
-    run_under_manifests("namespaced", "", true).await;
+    run_under_manifests("namespaced", "- ../components/git\n", true).await;
+}
+
+/// The repository of promotion records, where an overlay has the component for it.
+async fn repository(stage: &Stage) -> Option<Place> {
+    let place = Place::new(Over::Ssh).await?;
+    let settings = &place.settings;
+    let files = [
+        ("ssh-key", &settings.ssh_key_file),
+        ("known-hosts", &settings.known_hosts_file),
+        ("signing-key", &settings.signing_key_file),
+        ("allowed-signers", &settings.allowed_signers_file),
+    ];
+    let files = files.map(|(name, path)| {
+        let path = path.as_deref().expect("a file");
+        format!("--from-file={name}={}", path.display())
+    });
+    // As kustomize names it with the suffix of these tests' names.
+    let secret = [
+        "-n",
+        &*stage.namespace,
+        "create",
+        "secret",
+        "generic",
+        "davy-git",
+    ];
+    let arguments: Vec<&str> = secret
+        .into_iter()
+        .chain(files.iter().map(|it| &**it))
+        .collect();
+    stage.kubectl(&arguments);
+    Some(place)
+}
+
+/// What the repository holds after the releases, as real git believes it.
+fn recorded(stage: &Stage, place: &Place) {
+    place.check();
+    let files = place.git(&["ls-tree", "-r", "--name-only", "main"]);
+    let outcomes = |canary: &str| -> Vec<String> {
+        let folder = format!("records/default/{}/{canary}/", stage.namespace);
+        let names = files.lines().filter_map(|path| path.strip_prefix(&folder));
+        let outcome = |name: &str| name.split_once('-').map(|(_, outcome)| outcome.to_owned());
+        names.filter_map(outcome).collect()
+    };
+    let begun = ["initialized.yaml", "new-revision.yaml"];
+    assert_eq!(
+        outcomes("podinfo"),
+        [&begun[..], &["promoted.yaml"]].concat()
+    );
+    assert_eq!(
+        outcomes("broken"),
+        [&begun[..], &["rolled-back.yaml"]].concat()
+    );
 }
 
 /// `by_hand`: Jobs are made from the `CronJob` as people do, and not awaited from its controller.
@@ -44,7 +97,17 @@ async fn run_under_manifests(overlay: &str, components: &str, by_hand: bool) {
     };
     let stage = Stage::new(cluster, overlay).await;
     install_istio(cluster).await;
-    let manifests = build(&stage, overlay, components, &metrics.url());
+    let has_records = components.contains("components/git");
+    let place = if has_records {
+        repository(&stage).await
+    } else {
+        None
+    };
+    if has_records && place.is_none() {
+        return;
+    }
+    let url = place.as_ref().map(|place| place.settings.url.clone());
+    let manifests = build(&stage, overlay, components, &metrics.url(), url.as_deref());
     enforce(&stage);
     let file = manifests.path().join("built.yaml");
     let mark = cluster.audit_mark();
@@ -75,6 +138,9 @@ async fn run_under_manifests(overlay: &str, components: &str, by_hand: bool) {
     let asked: BTreeSet<Right> = requests.iter().map(asked).collect();
     assert_eq!(asked, shipped, "asked on the left, shipped on the right");
     assert!(ended.iter().all(|code| *code == 0), "exit codes {ended:?}");
+    if let Some(place) = &place {
+        recorded(&stage, place);
+    }
     if by_hand {
         pass_at_once(&stage).await;
     }
@@ -87,7 +153,13 @@ async fn run_under_manifests(overlay: &str, components: &str, by_hand: bool) {
 }
 
 /// The overlay as a user makes it his own: a namespace, an image, settings.
-fn build(stage: &Stage, overlay: &str, components: &str, server: &str) -> tempfile::TempDir {
+fn build(
+    stage: &Stage,
+    overlay: &str,
+    components: &str,
+    server: &str,
+    git: Option<&str>,
+) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     for part in ["kustomize", "config"] {
@@ -109,8 +181,8 @@ nameSuffix: -{namespace}
 resources:
 - ../overlays/{overlay}
 components:
-- settings
-{components}images:
+{components}- settings
+images:
 - {{name: davy, newTag: {TAG}}}
 "
     );
@@ -124,7 +196,9 @@ configMapGenerator:
   literals:
   - DAVY_NAMESPACE={namespace}
   - DAVY_METRICS_SERVER={server}
-"
+{}",
+        git.map(|url| format!("  - DAVY_GIT_URL={url}\n"))
+            .unwrap_or_default()
     );
     fs::create_dir(mine.join("settings")).expect("a folder");
     fs::write(mine.join("settings/kustomization.yaml"), settings).expect("a file");

@@ -2,6 +2,7 @@
 //! or doubled wherever a pass is killed, and that whoever tampers with them is found out.
 
 mod kills;
+mod reading;
 mod tampering;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use davy::io::git::What;
 use davy::pass::deliver::outbox::Records;
+use davy::pass::replay;
 use davy::records::chain::{self, Filed};
 
 use crate::git::place::{Over, Place};
@@ -114,6 +116,14 @@ async fn every_release_leaves_the_records_that_are_expected() {
         place.check();
         assert_eq!(chain::verify(&trail(&place).await, &BTreeMap::new()), []);
         let written = files(&place);
+        let mut again = 0;
+        for (path, text) in &written {
+            let record = davy::records::parse(text.as_bytes()).expect(path);
+            let replayed = replay::replay(&record);
+            assert_eq!(replayed.disagreements, [""; 0], "{path}");
+            again += replayed.steps;
+        }
+        assert!(again > 0, "something is decided again");
         compare(
             &Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("fixtures/records")

@@ -1,0 +1,144 @@
+//! The rules by which answers become a step: a function of what the Canary asks for, how far the
+//! release is, and what the checks said. A record holds just these, so that `davy replay` decides
+//! again by the same function.
+
+use crate::api::analysis::OnNoData;
+use crate::api::record;
+use crate::api::status::Verdict;
+use crate::pass::terms::{Strategy, Terms};
+
+/// What a release is judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    pub strategy: Strategy,
+    /// Failed checks that roll back.
+    pub threshold: i64,
+    /// Checks without an answer that are borne.
+    pub error_threshold: i64,
+    pub on_no_data: OnNoData,
+    /// Every check that does not pass counts against `threshold`.
+    pub flagger_counting: bool,
+}
+
+/// How far a release is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub weight: u8,
+    pub iterations: i64,
+    pub failed_checks: i64,
+    pub held_checks: i64,
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// So many checks have failed, fewer than roll back.
+    Count(i64),
+    /// So many checks have failed, and that is enough.
+    RollBack(i64),
+    /// So many checks stayed without an answer; the weight is held.
+    Hold(i64),
+    /// So many checks stayed without an answer, and that is not borne.
+    GiveUp(i64),
+    Weight(u8),
+    Iteration(i64),
+    /// After the last iteration.
+    AllToCanary,
+    /// Every iteration has passed; one more look before the promotion.
+    LastLook,
+    Promote,
+}
+
+impl From<&Terms> for Rules {
+    fn from(terms: &Terms) -> Self {
+        Self {
+            strategy: terms.strategy.clone(),
+            threshold: terms.threshold,
+            error_threshold: terms.error_threshold,
+            on_no_data: terms.on_no_data,
+            flagger_counting: terms.flagger_counting,
+        }
+    }
+}
+
+impl From<&record::Terms> for Rules {
+    fn from(terms: &record::Terms) -> Self {
+        Self {
+            strategy: if terms.iterations > 0 {
+                Strategy::Iterations {
+                    total: terms.iterations,
+                    shifts_traffic: terms.shifts_traffic,
+                }
+            } else {
+                Strategy::Weights(terms.weights.clone())
+            },
+            threshold: terms.threshold,
+            error_threshold: terms.error_threshold,
+            on_no_data: terms.on_no_data,
+            flagger_counting: terms.flagger_counting,
+        }
+    }
+}
+
+impl Rules {
+    /// Whether a check with this verdict counts as failed.
+    pub fn counts(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Pass => false,
+            Verdict::Fail => true,
+            Verdict::NoData | Verdict::TooLittleData | Verdict::Error => self.flagger_counting,
+        }
+    }
+
+    /// Whether a check with this verdict, that does not count, holds the weight.
+    pub fn holds(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Pass | Verdict::Fail => false,
+            Verdict::NoData | Verdict::TooLittleData => self.on_no_data != OnNoData::Pass,
+            Verdict::Error => true,
+        }
+    }
+
+    /// What follows from these verdicts, of all checks of one pass.
+    pub fn next(&self, position: Position, verdicts: &[Verdict]) -> Next {
+        if verdicts.iter().any(|verdict| self.counts(*verdict)) {
+            let failed = position.failed_checks.max(0) + 1;
+            return if failed >= self.threshold {
+                Next::RollBack(failed)
+            } else {
+                Next::Count(failed)
+            };
+        }
+        if verdicts.iter().any(|verdict| self.holds(*verdict)) {
+            let held = position.held_checks.max(0) + 1;
+            return if held >= self.error_threshold && self.on_no_data == OnNoData::Fail {
+                Next::GiveUp(held)
+            } else {
+                Next::Hold(held)
+            };
+        }
+        self.advance(position)
+    }
+
+    /// The next step of the strategy.
+    pub fn advance(&self, position: Position) -> Next {
+        let Position {
+            weight, iterations, ..
+        } = position;
+        match &self.strategy {
+            Strategy::Weights(weights) => {
+                let next = weights.iter().copied().find(|next| *next > weight);
+                next.map_or(Next::Promote, Next::Weight)
+            }
+            Strategy::Iterations { total, .. } if iterations < *total => {
+                Next::Iteration(iterations.max(0) + 1)
+            }
+            Strategy::Iterations {
+                shifts_traffic: true,
+                ..
+            } if weight < 100 => Next::AllToCanary,
+            Strategy::Iterations { total, .. } if iterations == *total => Next::LastLook,
+            Strategy::Iterations { .. } => Next::Promote,
+        }
+    }
+}
