@@ -330,7 +330,7 @@ fn every_invariant_notices_what_it_is_about() {
 #[test]
 fn a_watch_is_judged_like_the_history_that_it_shows() {
     let real = history("promoted");
-    let mut watched = Watched::default();
+    let mut watched = Watched::new("davy");
     let mut managers: BTreeMap<Key, Vec<Value>> = BTreeMap::new();
     let mut seen = Vec::new();
     for (number, write) in real.iter().enumerate() {
