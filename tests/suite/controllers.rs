@@ -202,13 +202,14 @@ impl States {
         if self.deployment.is_null() {
             return;
         }
-        let state = match story.autoscaler.is_null() {
-            true => rollout(&self.deployment),
-            false => format!(
+        let state = if story.autoscaler.is_null() {
+            rollout(&self.deployment)
+        } else {
+            format!(
                 "{} asked for, autoscaler {}",
                 self.deployment["spec"]["replicas"],
                 if self.is_paused { "paused" } else { "at work" },
-            ),
+            )
         };
         if self.seen.last() != Some(&state) {
             self.seen.push(state);
