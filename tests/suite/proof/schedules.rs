@@ -133,7 +133,7 @@ fn schedule(moments: &[Story], seed: u64) -> (Vec<String>, Result<(), String>) {
     }
     story.end_pass(None);
     story.pass();
-    if seed % PLAYED_OUT == 0 {
+    if seed.is_multiple_of(PLAYED_OUT) {
         // The script, which might, does not go on.
         story.world.lock().behaviour.never_ready.clear();
         story.come_to_rest();

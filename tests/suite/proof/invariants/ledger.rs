@@ -93,13 +93,13 @@ impl Ledger {
     pub(super) fn moments<'a>(
         &'a self,
         write: &'a Write,
-        claim: &'a Option<Arc<Claim>>,
+        claim: Option<&'a Arc<Claim>>,
     ) -> impl Iterator<Item = Moment<'a>> {
         let ours = *write.manager == *self.ours;
         self.releases.values().filter_map(move |release| {
             let object = write.after.as_deref().or(write.before.as_deref());
             let role = release.names.role(&write.key, object)?;
-            let claim = claim.as_deref().filter(|_| role == Role::Canary);
+            let claim = claim.filter(|_| role == Role::Canary).map(|claim| &**claim);
             let stamp = write.after.as_deref().filter(|_| ours).and_then(stamp_of);
             Some(Moment {
                 ledger: self,

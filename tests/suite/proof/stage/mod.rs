@@ -103,7 +103,7 @@ impl Story {
             policy: settings.policy,
             metrics_server: settings.metrics_server,
             concurrency: 1,
-            deadline: Duration::from_secs(600),
+            deadline: Duration::from_mins(10),
             pushgateway: None,
             dry_run: false,
             stop: Arc::new(AtomicBool::new(false)),
@@ -202,9 +202,12 @@ impl Story {
                     }
                     self.world.advance(end);
                 }
-                Event::Until(_) | Event::Weight(_) | Event::Step | Event::Passes(_) => {}
                 // Kills are the proofs' own.
-                Event::Crash(_) => {}
+                Event::Until(_)
+                | Event::Weight(_)
+                | Event::Step
+                | Event::Passes(_)
+                | Event::Crash(_) => {}
                 change => self.change(change),
             }
             self.line += 1;
