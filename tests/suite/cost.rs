@@ -7,7 +7,9 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use kube::api::{DynamicObject, PostParams};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use crate::bed::audit::AuditEvent;
@@ -65,6 +67,12 @@ async fn idle_canaries_cost_nothing_and_a_weight_step_its_writes() {
         let more = difference(&step, many);
         assert_eq!(more, writes, "a weight step costs its writes");
     }
+    // So many autoscalers that look for metrics would be in the way of other tests.
+    let namespaces: Api<Namespace> = Api::all(podinfo.cluster.client());
+    namespaces
+        .delete(&podinfo.namespace, &DeleteParams::default())
+        .await
+        .expect("the namespace can be deleted");
 }
 
 /// How often each verb was asked of each resource.
