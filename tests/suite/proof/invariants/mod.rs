@@ -233,7 +233,7 @@ impl Checker {
 }
 
 /// The write for the one who looks for what went wrong: who, what, and what changed.
-fn in_words(write: &Write) -> String {
+pub(crate) fn in_words(write: &Write) -> String {
     let Write {
         manager,
         verb,

@@ -218,6 +218,8 @@ pub(crate) struct Release {
     pub(super) foreign: bool,
     /// How many claims there had been when somebody else last gave the canary more.
     pub(super) raised: Option<usize>,
+    /// When the target was last seen to be rolling out, until the write that ended it.
+    pub(super) rolled_out: Option<Timestamp>,
     /// When we last moved traffic: by the route, or by the Service that clients use.
     pub(super) moved: Option<Timestamp>,
     /// Which steps a pass claimed.
