@@ -23,7 +23,7 @@ use crate::bed::{control_plane, prometheus};
 use crate::podinfo::{fixture, install_definitions};
 use crate::proof::draw::Draw;
 use crate::proof::invariants::watched::Change;
-use crate::proof::invariants::{Checker, Committed};
+use crate::proof::invariants::{Checker, Committed, in_words};
 use crate::proof::stage::stops::tell;
 
 use history::History;
@@ -40,6 +40,9 @@ const CHANGE_MILLISECONDS_MAX: usize = 12_000;
 const REST_DEADLINE: Duration = Duration::from_mins(6);
 /// A pass ends by itself after 50 s, so no write is later than that after its `now`.
 const LATE_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// Writes that are told before one that breaks an invariant.
+const TOLD: usize = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_copies_that_are_killed_all_the_time_break_no_invariant() {
@@ -266,6 +269,9 @@ impl Judged {
         for change in changes {
             let write = change.committed();
             let broken = checker.write(&write);
+            if !broken.is_empty() {
+                Self::tell_before(&changes[..judged.writes]);
+            }
             judged
                 .broken
                 .extend(broken.iter().map(|broken| format!("{broken:?}")));
@@ -279,6 +285,18 @@ impl Judged {
             }
         }
         judged
+    }
+
+    /// What had been written before the write that broke something.
+    fn tell_before(changes: &[Change]) {
+        let told = changes
+            .iter()
+            .filter(|change| *change.key.kind != *"Event")
+            .rev()
+            .take(TOLD);
+        for change in told.collect::<Vec<_>>().into_iter().rev() {
+            tell(&in_words(&change.committed()));
+        }
     }
 
     fn count(&mut self, before: Option<&Value>, after: Option<&Value>) {
