@@ -11,6 +11,8 @@ mod bad_input;
 mod bed;
 mod cli;
 mod conformance;
+mod controllers;
+mod cost;
 mod crds;
 mod generated;
 mod git;

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fmt,
     io::Read,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -80,31 +80,46 @@ impl Running {
         assert!(status.expect("sh starts").success(), "it can be signalled");
     }
 
+    /// Kills it after so long as `kill -9` does, unless it has ended by itself.
+    pub(crate) fn kill_after(mut self, patience: Duration) -> Ended {
+        let status = self.wait(patience);
+        self.ended(status)
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
     /// When it does not come.
     pub(crate) fn end(mut self) -> Ended {
-        let end = Instant::now() + DEADLINE;
-        let status = loop {
+        let status = self.wait(DEADLINE);
+        let ended = self.ended(status);
+        assert!(status.is_some(), "it has not ended by itself: {ended}");
+        ended
+    }
+
+    fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + patience;
+        loop {
             match self.process.try_wait().expect("it can be waited for") {
-                Some(status) => break Some(status),
-                None if Instant::now() >= end => break None,
-                None => thread::sleep(Duration::from_millis(10)),
+                Some(status) => return Some(status),
+                None if Instant::now() >= end => return None,
+                None => thread::sleep(Duration::from_millis(2)),
             }
-        };
+        }
+    }
+
+    /// What there is to say of it; without a status it is killed first.
+    fn ended(mut self, status: Option<ExitStatus>) -> Ended {
         if status.is_none() {
             // Its pipes end with it, and so do their readers.
             let _ = self.process.kill();
             let _ = self.process.wait();
         }
-        let ended = Ended {
+        Ended {
             code: status.and_then(|status| status.code()),
             output: self.output.join().expect("the reader ends"),
             errors: self.errors.join().expect("the reader ends"),
-        };
-        assert!(status.is_some(), "it has not ended by itself: {ended}");
-        ended
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::bed::{
     prometheus::Prometheus,
 };
 
-pub(crate) use definitions::{INSTALL, install_ours, kubectl};
+pub(crate) use definitions::{INSTALL, install as install_definitions, install_ours, kubectl};
 pub(crate) use looks::{is_waiting, once_each};
 pub(crate) use stand_in::{stand_in, vector};
 

@@ -2,8 +2,10 @@
 //! every call, with every committed write judged by the invariants.
 
 mod crash_matrix;
+mod draw;
 mod faults;
 mod interleavings;
 mod invariants;
+mod killed;
 mod schedules;
 pub(crate) mod stage;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::SignedDuration;
 
+use crate::proof::draw::Draw;
 use crate::proof::stage::Story;
 use crate::proof::stage::faults::Fault;
 use crate::proof::stage::hand::{Hand, Holds};
@@ -29,32 +30,6 @@ const FAULTS: &[Fault] = &[
 ];
 /// A schedule of three passes has some forty turns; one with this many does not end.
 const TURNS_MAX: usize = 2_000;
-
-/// Numbers that follow from a seed (splitmix64).
-struct Draw(u64);
-
-impl Draw {
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^ (number >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).unwrap_or(1).max(1);
-        usize::try_from(self.number() % end).unwrap_or(0)
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-
-    fn happens(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// Every moment of every story at which a pass begins, also after one that was killed.
 fn moments() -> Vec<Story> {
@@ -158,7 +133,7 @@ fn schedule(moments: &[Story], seed: u64) -> (Vec<String>, Result<(), String>) {
     }
     story.end_pass(None);
     story.pass();
-    if seed % PLAYED_OUT == 0 {
+    if seed.is_multiple_of(PLAYED_OUT) {
         // The script, which might, does not go on.
         story.world.lock().behaviour.never_ready.clear();
         story.come_to_rest();

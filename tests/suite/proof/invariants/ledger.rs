@@ -93,13 +93,13 @@ impl Ledger {
     pub(super) fn moments<'a>(
         &'a self,
         write: &'a Write,
-        claim: &'a Option<Arc<Claim>>,
+        claim: Option<&'a Arc<Claim>>,
     ) -> impl Iterator<Item = Moment<'a>> {
         let ours = *write.manager == *self.ours;
         self.releases.values().filter_map(move |release| {
             let object = write.after.as_deref().or(write.before.as_deref());
             let role = release.names.role(&write.key, object)?;
-            let claim = claim.as_deref().filter(|_| role == Role::Canary);
+            let claim = claim.filter(|_| role == Role::Canary).map(|claim| &**claim);
             let stamp = write.after.as_deref().filter(|_| ours).and_then(stamp_of);
             Some(Moment {
                 ledger: self,
@@ -223,6 +223,11 @@ impl Ledger {
             {
                 release.moved = Some(at);
             }
+            if release.names.target() == write.key
+                && write.before.as_deref().is_some_and(is_rolling_out)
+            {
+                release.rolled_out = Some(at);
+            }
             if release.names.route() == write.key {
                 if let Some(route) = &write.after {
                     let version = route["metadata"]["resourceVersion"].as_str();
@@ -311,6 +316,17 @@ impl Moment<'_> {
         let claim = self.claim.filter(|_| self.ours)?;
         Some((claim, self.release.last()))
     }
+}
+
+/// Whether a workload is on its way to what was asked for; pods of the old template that are still
+/// there belong to it.
+pub(super) fn is_rolling_out(workload: &Value) -> bool {
+    let status = |field: &str| workload["status"][field].as_i64().unwrap_or(0);
+    let wanted = replicas(workload);
+    status("observedGeneration") < workload["metadata"]["generation"].as_i64().unwrap_or(0)
+        || status("updatedReplicas") < wanted
+        || status("replicas") > status("updatedReplicas")
+        || status("availableReplicas") < wanted
 }
 
 /// How many pods a workload should have.

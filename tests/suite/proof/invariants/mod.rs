@@ -208,7 +208,7 @@ impl Checker {
     pub(crate) fn write(&mut self, write: &Write) -> Vec<Broken> {
         let mut broken = Vec::new();
         let claims = self.ledger.claims_of(write);
-        for moment in self.ledger.moments(write, &claims) {
+        for moment in self.ledger.moments(write, claims.as_ref()) {
             for (invariant, holds) in INVARIANTS {
                 if let Err(why) = holds(&moment) {
                     broken.push(Broken {
@@ -233,7 +233,7 @@ impl Checker {
 }
 
 /// The write for the one who looks for what went wrong: who, what, and what changed.
-fn in_words(write: &Write) -> String {
+pub(crate) fn in_words(write: &Write) -> String {
     let Write {
         manager,
         verb,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use davy::objects::configs;
 use davy::objects::hash::{config_checksum, template_hash};
 
-use super::ledger::{Moment, replicas};
+use super::ledger::{Moment, is_rolling_out, replicas};
 use super::release::Role;
 
 /// The canary is never at zero while it has traffic, by our writing either of the two.
@@ -130,19 +130,14 @@ pub(super) fn p3_no_way_back_to_a_new_primary(moment: &Moment<'_>) -> Result<(),
         0
     };
     let target = moment.ledger.get(&moment.release.names.target());
-    let is_kept = claim.weight() == previous.weight() && target.is_some_and(is_rolling_out);
+    // The claim stands on what its pass saw, which was so at some time after its `now`.
+    let was_seen = moment.release.rolled_out.is_some_and(|at| at >= claim.at);
+    let is_rolling = was_seen || target.is_some_and(is_rolling_out);
+    let is_kept = claim.weight() == previous.weight() && is_rolling;
     if !(claim.weight() == all || is_kept) || !claim.may_heal() {
         return Err(format!("the canary gets {} %", claim.weight()));
     }
     Ok(())
-}
-
-fn is_rolling_out(workload: &Value) -> bool {
-    let status = |field: &str| workload["status"][field].as_i64().unwrap_or(0);
-    let wanted = replicas(workload);
-    status("observedGeneration") < workload["metadata"]["generation"].as_i64().unwrap_or(0)
-        || status("updatedReplicas") < wanted
-        || status("availableReplicas") < wanted
 }
 
 /// Succeeded means it: the primary runs the promoted template with its configs, answers, and has

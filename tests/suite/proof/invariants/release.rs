@@ -36,6 +36,8 @@ pub(crate) struct Names {
     pub(super) primary: String,
     pub(super) apex: String,
     pub(super) sides: Sides,
+    /// The primary's autoscaler, where there is one.
+    scaler: String,
     /// The route's kind, where the provider has one.
     pub(super) has_route: bool,
 }
@@ -60,6 +62,7 @@ impl Names {
             uid: text("/metadata/uid"),
             kind: text("/spec/targetRef/kind"),
             primary: format!("{target}-primary"),
+            scaler: format!("{}-primary", text("/spec/autoscalerRef/name")),
             sides: Sides {
                 primary: format!("{apex}-primary"),
                 canary: format!("{apex}-canary"),
@@ -99,10 +102,10 @@ impl Names {
             ("", "Service") if self.is_side(name) => Some(Role::Service),
             ("networking.istio.io", "VirtualService") if name == self.apex => Some(Role::Route),
             ("networking.istio.io", "DestinationRule") if self.is_side(name) => Some(Role::Rule),
-            ("autoscaling", _) if name.ends_with("-primary") => Some(Role::Scaler),
+            ("autoscaling", _) if name == self.scaler => Some(Role::Scaler),
             ("", "ConfigMap" | "Secret") => {
                 let is_copy = name.ends_with("-primary") || name.ends_with("-primary-previous");
-                is_copy.then_some(Role::Copy)
+                (is_copy && self.may_own(object)).then_some(Role::Copy)
             }
             ("", "Event") => {
                 let involved = &object?["involvedObject"];
@@ -111,6 +114,17 @@ impl Names {
             }
             _ => None,
         }
+    }
+
+    /// Whether no other Canary owns it: the name of a copy does not tell whose config it is of.
+    fn may_own(&self, object: Option<&Value>) -> bool {
+        let owners = object.and_then(|object| object["metadata"]["ownerReferences"].as_array());
+        let mut canaries = owners
+            .into_iter()
+            .flatten()
+            .filter(|owner| owner["kind"] == "Canary")
+            .peekable();
+        canaries.peek().is_none() || canaries.any(|owner| owner["uid"] == *self.uid)
     }
 
     fn is_side(&self, name: &str) -> bool {
@@ -204,6 +218,8 @@ pub(crate) struct Release {
     pub(super) foreign: bool,
     /// How many claims there had been when somebody else last gave the canary more.
     pub(super) raised: Option<usize>,
+    /// When the target was last seen to be rolling out, until the write that ended it.
+    pub(super) rolled_out: Option<Timestamp>,
     /// When we last moved traffic: by the route, or by the Service that clients use.
     pub(super) moved: Option<Timestamp>,
     /// Which steps a pass claimed.

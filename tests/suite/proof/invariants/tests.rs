@@ -118,10 +118,10 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
         });
     }),
     ("t4_canary_is_ready_for_more", "promoted", |history| {
-        silence(history, "podinfo")
+        silence(history, "podinfo");
     }),
     ("t5_primary_is_ready_for_more", "promoted", |history| {
-        silence(history, "podinfo-primary")
+        silence(history, "podinfo-primary");
     }),
     ("t6_edits_move_no_weight", "promoted", |history| {
         edit(history, shows(20), |route| set_weights(route, 85, 15));
@@ -156,7 +156,9 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
         history.insert(at, write);
     }),
     ("s1_one_step_a_pass", "promoted", |history| {
-        history.iter_mut().for_each(|write| write.pass = Some(1));
+        for write in history.iter_mut() {
+            write.pass = Some(1);
+        }
     }),
     ("s2_one_step_an_interval", "promoted", |history| {
         edit(history, claims("Progressing", 20), |canary| {
@@ -212,7 +214,7 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
                 claims("Progressing", 20)(write) && after(write)["status"]["failedChecks"] == 1
             };
             edit(history, counts, |canary| {
-                canary["status"]["failedChecks"] = json!(2)
+                canary["status"]["failedChecks"] = json!(2);
             });
         },
     ),
@@ -251,7 +253,7 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
         "primary-never-ready",
         |history| {
             edit(history, claims("Failed", 100), |canary| {
-                canary["status"]["canaryWeight"] = json!(0)
+                canary["status"]["canaryWeight"] = json!(0);
             });
         },
     ),
@@ -276,7 +278,7 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
                 && write.verb == Verb::Update
         };
         edit(history, copies, |primary| {
-            primary["spec"]["replicas"] = json!(1)
+            primary["spec"]["replicas"] = json!(1);
         });
     }),
     ("p7_rollback_takes_one_step", "rolled-back", |history| {
@@ -288,7 +290,7 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
         let failed = position(history, claims("Failed", 0));
         let rest = &mut history[failed + 1..];
         edit(rest, claims("Failed", 0), |canary| {
-            canary["status"]["phase"] = json!("Progressing")
+            canary["status"]["phase"] = json!("Progressing");
         });
     }),
     ("p9_nothing_is_analysed_twice", "promoted", |history| {
@@ -330,7 +332,7 @@ fn every_invariant_notices_what_it_is_about() {
 #[test]
 fn a_watch_is_judged_like_the_history_that_it_shows() {
     let real = history("promoted");
-    let mut watched = Watched::default();
+    let mut watched = Watched::new("davy");
     let mut managers: BTreeMap<Key, Vec<Value>> = BTreeMap::new();
     let mut seen = Vec::new();
     for (number, write) in real.iter().enumerate() {

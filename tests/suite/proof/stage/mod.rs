@@ -111,7 +111,7 @@ impl Story {
             policy: Arc::new(policy),
             metrics_server: settings.metrics_server,
             concurrency: 1,
-            deadline: Duration::from_secs(600),
+            deadline: Duration::from_mins(10),
             pushgateway: None,
             records,
             dry_run: false,
@@ -211,9 +211,12 @@ impl Story {
                     }
                     self.world.advance(end);
                 }
-                Event::Until(_) | Event::Weight(_) | Event::Step | Event::Passes(_) => {}
                 // Kills are the proofs' own.
-                Event::Crash(_) => {}
+                Event::Until(_)
+                | Event::Weight(_)
+                | Event::Step
+                | Event::Passes(_)
+                | Event::Crash(_) => {}
                 change => self.change(change),
             }
             self.line += 1;

@@ -126,7 +126,9 @@ fn bare(value: &mut Value, is_canary: bool) {
             fields.values_mut().for_each(|value| bare(value, is_canary));
         }
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| bare(item, is_canary));
+            for item in items.iter_mut() {
+                bare(item, is_canary);
+            }
             // Conditions come in the order in which they first changed.
             if items
                 .iter()
