@@ -33,7 +33,7 @@ pub struct RemoteSettings {
     /// For https, both or none.
     pub username_file: Option<PathBuf>,
     pub password_file: Option<PathBuf>,
-    /// The only authorities to be believed, instead of the machine's.
+    /// For https: the authorities to be believed, and no others.
     pub ca_file: Option<PathBuf>,
     /// For ssh, both.
     pub ssh_key_file: Option<PathBuf>,
@@ -157,9 +157,16 @@ impl RemoteSettings {
         secrets: &mut Vec<Zeroizing<String>>,
         problems: &mut Problems,
     ) -> Way {
-        let authorities = self.ca_file.as_deref().map(|path| {
+        let setting = "DAVY_GIT_CA_FILE";
+        let file = problems.needed(
+            setting,
+            self.ca_file.as_ref(),
+            "for https: who is to be believed is said, not found on the machine, which may have \
+             /etc/ssl/certs/ca-certificates.crt",
+        );
+        let authorities = file.and_then(|path| {
             let read = read(path).and_then(|text| authorities(&text));
-            problems.take("DAVY_GIT_CA_FILE", read)
+            problems.take(setting, read)
         });
         let mut word = |setting, path: &Path| {
             let word = read_secret(path).and_then(|text| one_line(&text));
@@ -191,8 +198,11 @@ impl RemoteSettings {
             Some(header)
         });
         let address = url.trim_end_matches('/').to_owned();
-        let https = Https::new(address, authorities.flatten(), authorization);
-        Way::Https(https)
+        Way::Https(Https::new(
+            address,
+            authorities.unwrap_or_default(),
+            authorization,
+        ))
     }
 
     fn ssh(

@@ -19,8 +19,8 @@ use crate::io::wire::{USER_AGENT, cause};
 /// From the name to a connection that is ready for use.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A client that is made by the first exchange: to read the machine's certificates takes longer than
-/// most passes need, which have nothing to deliver.
+/// A client that is made by the first exchange: most passes have nothing to deliver, and a list of
+/// authorities may be long.
 type Lazy = LazyLock<Result<Client, String>, Box<dyn FnOnce() -> Result<Client, String> + Send>>;
 
 pub(in crate::io::git) struct Https {
@@ -31,10 +31,10 @@ pub(in crate::io::git) struct Https {
 }
 
 impl Https {
-    /// With the certificates of the machine, or with those of a file and no others.
+    /// Believes these authorities and no others.
     pub(in crate::io::git) fn new(
         address: String,
-        authorities: Option<Vec<Certificate>>,
+        authorities: Vec<Certificate>,
         authorization: Option<HeaderValue>,
     ) -> Self {
         Self {
@@ -85,10 +85,10 @@ impl Https {
     }
 }
 
-fn client(authorities: Option<Vec<Certificate>>) -> Result<Client, String> {
+fn client(authorities: Vec<Certificate>) -> Result<Client, String> {
     // Fails only if a provider is there already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
+    Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -97,12 +97,10 @@ fn client(authorities: Option<Vec<Certificate>>) -> Result<Client, String> {
         .https_only(true)
         // Git's own client asks for HTTP/1.1 where servers are particular, and gains nothing.
         .http1_only()
-        .connect_timeout(CONNECT);
-    let builder = match authorities {
-        Some(authorities) => builder.tls_certs_only(authorities),
-        None => builder,
-    };
-    builder.build().map_err(|error| cause(&error))
+        .connect_timeout(CONNECT)
+        .tls_certs_only(authorities)
+        .build()
+        .map_err(|error| cause(&error))
 }
 
 /// A request that is written, and its answer that is read.
