@@ -52,6 +52,10 @@
 //! - **No right is unused.** Verbs stand in one table beside the requests (`io::rights`), the shipped
 //!   Roles are made from it, and a run under them holds it against the audit log.
 //! - **A series is status as text** (`pass::deliver::series`): what is counted was claimed.
+//! - **Nothing is pushed by force.** A branch that moved is read again and the commit made anew on top
+//!   of it; files that are there are never overwritten (`io::git`).
+//! - **No program is run**: neither git nor ssh nor gpg. libgit2 speaks the protocol over transports
+//!   of `io::git`'s, and reads no configuration but the repository's own.
 //! - **Nothing is random.** Names and ids follow from the Canary and the revision.
 //!
 //! `tests/suite/architecture.rs` holds the imports against the table.

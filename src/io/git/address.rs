@@ -62,7 +62,15 @@ impl Display for Address {
                 path,
             } => {
                 let slash = if path.starts_with('/') { "" } else { "/" };
-                write!(formatter, "ssh://{user}@{host}:{port}{slash}{path}")
+                let [open, close] = if host.contains(':') {
+                    ["[", "]"]
+                } else {
+                    ["", ""]
+                };
+                write!(
+                    formatter,
+                    "ssh://{user}@{open}{host}{close}:{port}{slash}{path}"
+                )
             }
             Self::File(path) => write!(formatter, "file://{}", path.display()),
         }
@@ -151,7 +159,7 @@ mod tests {
                 "ssh://example.com:2222/~u/a",
                 "ssh://git@example.com:2222/~u/a",
             ),
-            ("ssh://me@[::1]:22/a", "ssh://me@::1:22/a"),
+            ("ssh://me@[::1]:22/a", "ssh://me@[::1]:22/a"),
             (
                 "git@Example.com:a/b.git",
                 "ssh://git@example.com:22/a/b.git",

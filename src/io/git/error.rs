@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 /// Why files are not in the branch, or cannot be read from it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -51,10 +53,10 @@ const SAID_MAX: usize = 300;
 
 /// Texts that no message may hold.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<String>);
+pub(super) struct Secrets(Vec<Zeroizing<String>>);
 
 impl Secrets {
-    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn new(secrets: impl IntoIterator<Item = Zeroizing<String>>) -> Self {
         // To strike out a letter or two would make nonsense of every message and hide nothing.
         Self(
             secrets
@@ -69,7 +71,7 @@ impl Secrets {
     pub(super) fn clean(&self, said: &[u8]) -> String {
         let mut text = String::from_utf8_lossy(said).into_owned();
         for secret in &self.0 {
-            text = text.replace(secret, "***");
+            text = text.replace(secret.as_str(), "***");
         }
         let lines = text.split(['\n', '\r']).map(str::trim);
         let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_a_remote_says_is_shown_on_one_line_without_secrets() {
-        let secrets = Secrets::new(["hunter22".to_owned(), "x".to_owned()]);
+        let secrets = Secrets::new(["hunter22", "x"].map(|secret| secret.to_owned().into()));
         for (said, expected) in [
             (
                 &b"remote: no\n  hunter22 is wrong\r\n"[..],

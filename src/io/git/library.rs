@@ -10,7 +10,7 @@ use crate::io::git::transport;
 
 static READY: OnceLock<Result<(), String>> = OnceLock::new();
 
-/// To be called before anything else of libgit2's.
+/// To be called before anything else of libgit2's: there is no remote without it.
 pub(super) fn ready() -> Result<(), Error> {
     READY
         .get_or_init(|| set_up().map_err(|error| error.message().to_owned()))

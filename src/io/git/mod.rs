@@ -86,6 +86,11 @@ impl Remote {
     ///
     /// On failure: everything that is wrong at once.
     pub fn new(settings: RemoteSettings) -> Result<Self, Vec<Problem>> {
+        let ready = library::ready().map_err(|error| Problem {
+            setting: "DAVY_GIT_URL",
+            why: error.to_string(),
+        });
+        ready.map_err(|problem| vec![problem])?;
         settings.check().map(|checked| Self(Arc::new(checked)))
     }
 
@@ -122,7 +127,6 @@ impl Remote {
         &self,
         work: impl FnOnce(&Checked, &Arc<Session>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        library::ready()?;
         let limits = self.0.limits;
         let deadline = Instant::now() + limits.deadline;
         let (waiting, wanted) = watch::channel(());

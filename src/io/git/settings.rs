@@ -33,7 +33,7 @@ pub struct RemoteSettings {
     /// For https, both or none.
     pub username_file: Option<PathBuf>,
     pub password_file: Option<PathBuf>,
-    /// The only authorities to be believed, instead of the machine's.
+    /// For https: the authorities to be believed, and no others.
     pub ca_file: Option<PathBuf>,
     /// For ssh, both.
     pub ssh_key_file: Option<PathBuf>,
@@ -112,7 +112,7 @@ impl RemoteSettings {
         }
         let mut secrets = Vec::new();
         let way = match &address {
-            Some(Address::Https { .. }) => self.https(&self.url, &mut secrets, &mut problems),
+            Some(Address::Https { .. }) => Some(self.https(&self.url, &mut secrets, &mut problems)),
             Some(Address::Ssh {
                 user,
                 host,
@@ -151,10 +151,22 @@ impl RemoteSettings {
         }
     }
 
-    fn https(&self, url: &str, secrets: &mut Vec<String>, problems: &mut Problems) -> Option<Way> {
-        let authorities = self.ca_file.as_deref().map(|path| {
+    fn https(
+        &self,
+        url: &str,
+        secrets: &mut Vec<Zeroizing<String>>,
+        problems: &mut Problems,
+    ) -> Way {
+        let setting = "DAVY_GIT_CA_FILE";
+        let file = problems.needed(
+            setting,
+            self.ca_file.as_ref(),
+            "for https: who is to be believed is said, not found on the machine, which may have \
+             /etc/ssl/certs/ca-certificates.crt",
+        );
+        let authorities = file.and_then(|path| {
             let read = read(path).and_then(|text| authorities(&text));
-            problems.take("DAVY_GIT_CA_FILE", read)
+            problems.take(setting, read)
         });
         let mut word = |setting, path: &Path| {
             let word = read_secret(path).and_then(|text| one_line(&text));
@@ -165,7 +177,7 @@ impl RemoteSettings {
             (Some(username), Some(password)) => {
                 let username = word("DAVY_GIT_USERNAME_FILE", username);
                 let password = word("DAVY_GIT_PASSWORD_FILE", password);
-                Some((username?, password?))
+                username.zip(password)
             }
             (None, Some(_)) => {
                 problems.add("DAVY_GIT_USERNAME_FILE", "is needed with a password");
@@ -179,16 +191,18 @@ impl RemoteSettings {
         let authorization = credentials.and_then(|(username, password)| {
             let pair = Zeroizing::new(format!("{}:{}", *username, *password));
             let basic = Zeroizing::new(format!("Basic {}", base64(pair.as_bytes())));
-            secrets.extend([username.to_string(), password.to_string()]);
-            secrets.push(basic["Basic ".len()..].to_owned());
+            secrets.extend([username, password]);
+            secrets.push(Zeroizing::new(basic["Basic ".len()..].to_owned()));
             let mut header = HeaderValue::from_str(&basic).ok()?;
             header.set_sensitive(true);
             Some(header)
         });
         let address = url.trim_end_matches('/').to_owned();
-        // A machine without certificates cannot check any.
-        let https = Https::new(address, authorities.flatten(), authorization);
-        problems.take("DAVY_GIT_CA_FILE", https).map(Way::Https)
+        Way::Https(Https::new(
+            address,
+            authorities.unwrap_or_default(),
+            authorization,
+        ))
     }
 
     fn ssh(

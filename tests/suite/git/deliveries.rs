@@ -48,6 +48,35 @@ async fn what_is_delivered_is_in_the_branch_signed_and_once() {
     }
 }
 
+/// A pass writes a line to a repository with years in it.
+#[tokio::test]
+async fn a_delivery_reads_the_tip_and_not_the_history() {
+    for over in [Over::Https, Over::Ssh] {
+        let Some(mut place) = Place::new(over).await else {
+            return;
+        };
+        place.by_hand(
+            "for number in $(seq 20); do head -c 50000 /dev/urandom >noise; git add noise; \
+             git commit -qm $number; done",
+        );
+        // The noise of the tip fits, and that of two commits does not.
+        place.settings.limits.received = 90_000;
+        let delivered = place
+            .remote()
+            .deliver(vec![file("a", "one")], "First", time(1))
+            .await;
+        let delivered = delivered.unwrap_or_else(|error| panic!("{over:?}: {error}"));
+        assert_eq!(place.commits().len(), 21);
+        assert_eq!(place.commits()[0], delivered.commit);
+        let history = place.remote().read("").await;
+        assert!(
+            matches!(history, Err(Error::Unreachable { .. })),
+            "{over:?}"
+        );
+        place.git(&["fsck", "--strict", "--no-dangling"]);
+    }
+}
+
 /// Nobody's commit is lost, and none is made twice.
 async fn many_writers(over: Over, each: usize) -> Option<Duration> {
     const WRITERS: usize = 10;

@@ -244,6 +244,16 @@ async fn a_host_or_an_authority_that_is_not_the_known_one_gets_nothing() {
     assert_eq!(server.requests.load(Ordering::SeqCst), 0);
 }
 
+/// Begins an answer and leaves it at that.
+fn stall(_: &Request, stream: &mut Stream) {
+    let head = b"HTTP/1.1 200 OK\r\n\
+                 content-type: application/x-git-upload-pack-advertisement\r\n\r\n001e#";
+    let _ = stream.write_all(head);
+    let _ = stream.flush();
+    // Until it is hung up on.
+    let _ = std::io::Read::read(&mut stream.sock, &mut [0]);
+}
+
 #[tokio::test]
 async fn a_remote_that_never_answers_is_given_up_in_time() {
     // Connections wait in the kernel; nobody takes them.
@@ -272,20 +282,30 @@ async fn a_remote_that_never_answers_is_given_up_in_time() {
         );
     }
     // After it has begun.
-    let stall = |_: &Request, stream: &mut Stream| {
-        let head = b"HTTP/1.1 200 OK\r\n\
-                     content-type: application/x-git-upload-pack-advertisement\r\n\r\n001e#";
-        let _ = stream.write_all(head);
-        let _ = stream.flush();
-        // Until it is hung up on.
-        let _ = std::io::Read::read(&mut stream.sock, &mut [0]);
-    };
     let Some((mut place, _server)) = at(stall).await else {
         return;
     };
     place.settings.limits.deadline = Duration::from_millis(500);
     let late = deliver(&place).await;
     assert!(matches!(late, Err(Error::Deadline { .. })), "{late:?}");
+}
+
+/// A pass that is over does not wait for a remote, whatever the remote's own deadline.
+#[test]
+fn work_that_nobody_waits_for_ends() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let start = Instant::now();
+    runtime.block_on(async {
+        let Some((mut place, _server)) = at(stall).await else {
+            return;
+        };
+        place.settings.limits.deadline = Duration::from_mins(10);
+        let given_up = tokio::time::timeout(Duration::from_millis(200), deliver(&place)).await;
+        assert!(given_up.is_err());
+    });
+    // Waits for what still works.
+    drop(runtime);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
 /// What comes after the head of an answer, again and again.

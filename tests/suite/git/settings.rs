@@ -138,6 +138,8 @@ async fn credentials_are_files_of_ones_own_that_make_sense() {
         let why = problem(&place, |settings| settings.url = url);
         assert!(why.starts_with("DAVY_GIT_URL: "), "{why}");
     }
+    let why = problem(&place, |settings| settings.ca_file = None);
+    assert!(why.starts_with("DAVY_GIT_CA_FILE: is needed for https"));
     let junk = place.keys.file("junk.pem", "no certificate");
     let why = problem(&place, |settings| settings.ca_file = Some(junk));
     assert!(why.starts_with("DAVY_GIT_CA_FILE: "), "{why}");

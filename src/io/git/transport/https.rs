@@ -3,6 +3,7 @@
 //! has refused them.
 #![expect(clippy::disallowed_types, reason = "this is the wire of repositories")]
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -18,45 +19,38 @@ use crate::io::wire::{USER_AGENT, cause};
 /// From the name to a connection that is ready for use.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// A client that is made by the first exchange: most passes have nothing to deliver, and a list of
+/// authorities may be long.
+type Lazy = LazyLock<Result<Client, String>, Box<dyn FnOnce() -> Result<Client, String> + Send>>;
+
 pub(in crate::io::git) struct Https {
-    client: Client,
+    client: Lazy,
     /// The address without a slash behind it.
     address: String,
     authorization: Option<HeaderValue>,
 }
 
 impl Https {
-    /// With the certificates of the machine, or with those of a file and no others.
+    /// Believes these authorities and no others.
     pub(in crate::io::git) fn new(
         address: String,
-        authorities: Option<Vec<Certificate>>,
+        authorities: Vec<Certificate>,
         authorization: Option<HeaderValue>,
-    ) -> Result<Self, String> {
-        // Fails only if a provider is there already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .https_only(true)
-            // Git's own client asks for HTTP/1.1 where servers are particular, and gains nothing.
-            .http1_only()
-            .connect_timeout(CONNECT);
-        let builder = match authorities {
-            Some(authorities) => builder.tls_certs_only(authorities),
-            None => builder,
-        };
-        Ok(Self {
-            client: builder.build().map_err(|error| cause(&error))?,
+    ) -> Self {
+        Self {
+            client: LazyLock::new(Box::new(|| client(authorities))),
             address,
             authorization,
-        })
+        }
     }
 
     /// The exchange for a service; nothing is sent yet.
-    pub(super) fn exchange(&self, service: Service) -> Exchange {
+    pub(super) fn exchange(&self, session: &Session, service: Service) -> Result<Exchange, Error> {
+        let client = self.client.as_ref().map_err(|why| {
+            session.refused(format!(
+                "no https: {why}; DAVY_GIT_CA_FILE may say whom to believe"
+            ))
+        })?;
         let (method, path, kind) = match service {
             Service::UploadPackLs => (
                 Method::GET,
@@ -72,8 +66,7 @@ impl Https {
             Service::ReceivePack => (Method::POST, "git-receive-pack", "receive-pack-result"),
         };
         let expected = format!("application/x-git-{kind}");
-        let mut request = self
-            .client
+        let mut request = client
             .request(method, format!("{}/{path}", self.address))
             .header(ACCEPT, &expected);
         if let Some(asked) = expected.strip_suffix("-result") {
@@ -82,14 +75,32 @@ impl Https {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        Exchange {
+        Ok(Exchange {
             request: Some(request),
             body: Vec::new(),
             expected,
             response: None,
             read: Bytes::new(),
-        }
+        })
     }
+}
+
+fn client(authorities: Vec<Certificate>) -> Result<Client, String> {
+    // Fails only if a provider is there already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .https_only(true)
+        // Git's own client asks for HTTP/1.1 where servers are particular, and gains nothing.
+        .http1_only()
+        .connect_timeout(CONNECT)
+        .tls_certs_only(authorities)
+        .build()
+        .map_err(|error| cause(&error))
 }
 
 /// A request that is written, and its answer that is read.

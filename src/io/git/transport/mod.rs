@@ -153,16 +153,16 @@ impl SmartSubtransport for Subtransport {
     ) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
         let session = self.0.clone();
         let channel = match &*session.way {
-            Way::Https(https) => Channel::Https(Box::new(https.exchange(service))),
-            Way::Ssh(ssh) => match session.wait(ssh.run(&session, service)) {
-                Ok(running) => Channel::Ssh(running),
-                Err(error) => {
-                    let text = session.keep(error).to_string();
-                    return Err(git2::Error::from_str(&text));
-                }
-            },
+            Way::Https(https) => https
+                .exchange(&session, service)
+                .map(|exchange| Channel::Https(Box::new(exchange))),
+            Way::Ssh(ssh) => session.wait(ssh.run(&session, service)).map(Channel::Ssh),
             Way::File => return Err(git2::Error::from_str("files need no transport")),
         };
+        let channel = channel.map_err(|error| {
+            let text = session.keep(error).to_string();
+            git2::Error::from_str(&text)
+        })?;
         Ok(Box::new(Stream { session, channel }))
     }
 
