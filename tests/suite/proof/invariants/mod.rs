@@ -128,6 +128,10 @@ const INVARIANTS: &[(&str, Invariant)] = &[
         steps::s5_late_writes_have_no_effect,
     ),
     (
+        "s5_a_first_claim_names_what_is_there",
+        steps::s5_a_first_claim_names_what_is_there,
+    ),
+    (
         "s6_a_step_is_observed_before_the_next",
         steps::s6_a_step_is_observed_before_the_next,
     ),

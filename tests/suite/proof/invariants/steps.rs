@@ -140,6 +140,21 @@ pub(super) fn s5_late_writes_have_no_effect(moment: &Moment<'_>) -> Result<(), S
     Ok(())
 }
 
+/// Where nothing is known of earlier claims the first one names both workloads, so that a pass
+/// from before the status was lost meets a conflict.
+pub(super) fn s5_a_first_claim_names_what_is_there(moment: &Moment<'_>) -> Result<(), String> {
+    let Some((claim, None)) = moment.claimed() else {
+        return Ok(());
+    };
+    let names = &moment.release.names;
+    for workload in [names.target(), names.primary()] {
+        if moment.ledger.get(&workload).is_some() && claim.recorded(&workload).is_none() {
+            return Err(format!("it does not name {workload}"));
+        }
+    }
+    Ok(())
+}
+
 /// A step that was finished late is observed for an interval all the same.
 pub(super) fn s6_a_step_is_observed_before_the_next(moment: &Moment<'_>) -> Result<(), String> {
     let Some((claim, Some(previous))) = moment.claimed() else {

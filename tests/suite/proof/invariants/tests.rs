@@ -184,6 +184,22 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
         history[at] = restamped(&history[at], 1_000);
     }),
     (
+        "s5_a_first_claim_names_what_is_there",
+        "promoted",
+        |history| {
+            let first = position(history, claims("Initializing", 0));
+            edit(
+                &mut history[first..=first],
+                |_| true,
+                |canary| {
+                    let objects = &mut canary["status"]["step"]["objects"];
+                    let objects = objects.as_array_mut().expect("objects");
+                    objects.retain(|object| object["kind"] != "Deployment");
+                },
+            );
+        },
+    ),
+    (
         "s6_a_step_is_observed_before_the_next",
         "promoted",
         |history| {
