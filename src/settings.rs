@@ -13,6 +13,7 @@ use crate::io::cluster::Scope;
 use crate::io::git::{Limits, RemoteSettings};
 use crate::objects::{Policy, duration};
 use crate::pass::deliver::outbox::GIT;
+use crate::pass::shard::Shard;
 
 const PREFIX: &str = "DAVY_";
 
@@ -40,6 +41,7 @@ struct Texts {
     cluster_name: Option<String>,
     pass_deadline: Option<String>,
     concurrency: Option<String>,
+    shard: Option<String>,
     allow_addresses: Option<String>,
     compat: Option<String>,
     log: Option<String>,
@@ -68,6 +70,7 @@ pub const NAMES: &[&str] = &[
     "DAVY_CLUSTER_NAME",
     "DAVY_PASS_DEADLINE",
     "DAVY_CONCURRENCY",
+    "DAVY_SHARD",
     "DAVY_ALLOW_ADDRESSES",
     "DAVY_COMPAT",
     "DAVY_LOG",
@@ -88,6 +91,8 @@ pub struct Settings {
     pub git_skip_ci: Option<String>,
     pub pass_deadline: Duration,
     pub concurrency: usize,
+    /// The part of the canaries that this Davy handles.
+    pub shard: Option<Shard>,
     /// Addresses that a resource may name although they are refused otherwise.
     pub allowed: Allowed,
     /// A filter in the syntax of `RUST_LOG`.
@@ -140,6 +145,7 @@ impl Texts {
             cluster_name,
             pass_deadline,
             concurrency,
+            shard,
             allow_addresses,
             compat,
             log,
@@ -212,6 +218,7 @@ impl Texts {
                     _ => Err(format!("\"{text}\" is not a number within 1 to 1000")),
                 })
                 .unwrap_or(16),
+            shard: problems.checked("DAVY_SHARD", shard, Shard::parse),
             allowed: problems
                 .checked("DAVY_ALLOW_ADDRESSES", allow_addresses, |text| {
                     Allowed::parse(text.split(','))

@@ -13,6 +13,7 @@ use crate::objects::duration;
 use crate::pass::deliver::outbox::Records;
 use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
+use crate::pass::shard::Shard;
 use crate::pass::{self, Options};
 use crate::settings::Settings;
 
@@ -22,6 +23,9 @@ pub(super) struct Arguments {
     /// Only this canary, as NAMESPACE/NAME.
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = super::canary)]
     canary: Option<(String, String)>,
+    /// Only this part of the canaries, such as 1/4; else DAVY_SHARD.
+    #[arg(long, value_name = "NUMBER/OF", value_parser = Shard::parse)]
+    shard: Option<Shard>,
     /// Make a pass at every such interval, until stopped or until --for is over.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     every: Option<Duration>,
@@ -133,6 +137,7 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
         Some((namespace, _)) => io::cluster::Scope::Namespace(namespace.clone()),
         None => settings.scope,
     };
+    let shard = arguments.shard.or(settings.shard);
     // A pass over one canary would replace the series of all others.
     let pushgateway = settings
         .pushgateway_url
@@ -142,12 +147,14 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
             group: Group {
                 cluster: settings.policy.cluster_name.clone(),
                 scope: scope.clone(),
+                shard: shard.map(|shard| shard.to_string()),
             },
         });
     Options {
         scope,
         pushgateway,
         canary: arguments.canary.clone(),
+        shard,
         policy: settings.policy,
         metrics_server: settings.metrics_server,
         records: settings.git.map(|git| Records {

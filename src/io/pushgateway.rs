@@ -17,6 +17,8 @@ pub struct Group {
     /// The name of the cluster.
     pub cluster: String,
     pub scope: Scope,
+    /// Where several share the canaries of the scope.
+    pub shard: Option<String>,
 }
 
 /// A Pushgateway, and the group that is ours in it.
@@ -57,12 +59,16 @@ impl Pushgateway {
             Scope::Cluster => "*",
             Scope::Namespace(namespace) => namespace,
         };
-        format!(
+        let address = format!(
             "{}/metrics/job/davy/cluster@base64/{}/scope@base64/{}",
             self.url,
             base64(&self.group.cluster),
             base64(scope)
-        )
+        );
+        match &self.group.shard {
+            Some(shard) => format!("{address}/shard@base64/{}", base64(shard)),
+            None => address,
+        }
     }
 }
 
@@ -113,6 +119,7 @@ mod tests {
             group: Group {
                 cluster: cluster.to_owned(),
                 scope,
+                shard: None,
             },
         };
         assert_eq!(
@@ -125,5 +132,8 @@ mod tests {
             group("west", Scope::Cluster).address(),
             group("east", Scope::Cluster).address()
         );
+        let mut shard = group("east", Scope::Cluster);
+        shard.group.shard = Some("1/2".to_owned());
+        assert_ne!(shard.address(), group("east", Scope::Cluster).address());
     }
 }

@@ -11,6 +11,7 @@ pub mod observe;
 pub mod problems;
 pub mod replay;
 pub mod report;
+pub mod shard;
 pub mod snapshot;
 pub mod step;
 pub mod terms;
@@ -36,6 +37,7 @@ use deliver::outbox::{self, Records};
 use observe::World;
 use problems::Unobserved;
 use report::{Handled, Outcome, Report};
+use shard::Shard;
 use snapshot::Snapshot;
 use step::{Answer, Answers, Decision, Step};
 
@@ -50,6 +52,8 @@ pub struct Options {
     pub scope: Scope,
     /// Only this canary, by namespace and name.
     pub canary: Option<(String, String)>,
+    /// Only this part of the canaries.
+    pub shard: Option<Shard>,
     pub policy: Arc<Policy>,
     /// The Prometheus of canaries that name none.
     pub metrics_server: String,
@@ -130,7 +134,9 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let requests = requests.load(Ordering::Relaxed);
-    report.finish(&world.canaries, seconds, requests);
+    let mut ours = world.canaries.clone();
+    ours.retain(|canary| is_of_shard(options, &name_of(canary)));
+    report.finish(&ours, seconds, requests);
     if let Some(pushgateway) = options.pushgateway.as_ref().filter(|_| !options.dry_run) {
         let provider = &options.policy.mesh_provider;
         let told = deliver::metrics(io, pushgateway, &report, provider);
@@ -165,7 +171,13 @@ fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + us
 /// Whether the pass is about this canary, by `namespace/name`.
 fn is_chosen(options: &Options, canary: &str) -> bool {
     let chosen = options.canary.as_ref();
-    chosen.is_none_or(|(namespace, name)| canary.split_once('/') == Some((namespace, name)))
+    is_of_shard(options, canary)
+        && chosen.is_none_or(|(namespace, name)| canary.split_once('/') == Some((namespace, name)))
+}
+
+/// A canary that was asked for by name is handled by whoever was asked.
+fn is_of_shard(options: &Options, canary: &str) -> bool {
+    options.canary.is_some() || options.shard.is_none_or(|shard| shard.holds(canary))
 }
 
 fn name_of(canary: &Canary) -> String {

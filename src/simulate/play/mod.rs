@@ -113,6 +113,7 @@ impl Play {
             options: Options {
                 scope: settings.scope,
                 canary: None,
+                shard: None,
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
                 pushgateway: None,

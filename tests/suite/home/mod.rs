@@ -9,6 +9,7 @@ mod kubelet;
 mod manifests;
 mod meddler;
 mod pieces;
+mod readme;
 mod rights;
 mod series;
 mod shipped;

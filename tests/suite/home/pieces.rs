@@ -233,5 +233,38 @@ async fn command_of_the_readme_brings_a_job_whose_pod_is_admitted() {
     })
     .await
     .unwrap_or_else(|error| panic!("{error}"));
+    sees_the_whole_cluster(&stage).await;
     stage.kubectl(&["-n", "davy-system", "delete", "cronjob", "davy"]);
+}
+
+/// Under the shipped `ClusterRole` a pass reads the canaries of every namespace. It only shows its
+/// steps: others' canaries are on this cluster too.
+async fn sees_the_whole_cluster(stage: &Stage) {
+    let cluster = stage.cluster;
+    let folder = tempfile::tempdir().expect("a folder");
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::copy(cluster.kubeconfig(), &kubeconfig).expect("a kubeconfig");
+    let token = stage.kubectl(&["-n", "davy-system", "create", "token", "davy"]);
+    let script = "kubectl config set-credentials davy --token=$TOKEN && \
+                  kubectl config set-context --current --user=davy";
+    let set = Command::new("sh")
+        .args(["-c", script])
+        .env("TOKEN", token.trim())
+        .env("PATH", stage.path())
+        .env("KUBECONFIG", &kubeconfig)
+        .output();
+    assert!(set.expect("a shell").status.success());
+    let mark = cluster.audit_mark();
+    let output = davy()
+        .args(["run", "--dry-run", "-o", "json"])
+        .env("KUBECONFIG", &kubeconfig)
+        .output()
+        .expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{errors}");
+    let requests = cluster
+        .audit(mark, "system:serviceaccount:davy-system:davy")
+        .await;
+    let refused: Vec<_> = requests.iter().filter(|it| it.code == 403).collect();
+    assert!(refused.is_empty() && !requests.is_empty(), "{refused:#?}");
 }

@@ -152,7 +152,7 @@ pub(super) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_davy"))
 }
 
-fn deployment(name: &str) -> String {
+pub(super) fn deployment(name: &str) -> String {
     format!(
         "apiVersion: apps/v1
 kind: Deployment

@@ -113,6 +113,7 @@ impl Story {
         let options = Options {
             scope: settings.scope,
             canary: None,
+            shard: None,
             policy: Arc::new(policy),
             metrics_server: settings.metrics_server,
             concurrency: 1,
