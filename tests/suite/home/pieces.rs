@@ -6,7 +6,7 @@ use kube::api::ListParams;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::{Stage, davy};
 use crate::bed::{control_plane, control_plane::ControlPlane, wait::until};
 
 fn objects(text: &str) -> Vec<Value> {
