@@ -5,6 +5,7 @@ mod history;
 mod log;
 mod output;
 mod rbac;
+mod report;
 mod run;
 mod simulate;
 mod trail;
@@ -42,6 +43,7 @@ enum Verb {
     Rbac(rbac::Arguments),
     History(history::Arguments),
     Verify(verify::Arguments),
+    Report(report::Arguments),
 }
 
 /// How results are written.
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Verb::Rbac(arguments) => rbac::run(&arguments),
         Verb::History(arguments) => history::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
     };
     ExitCode::from(code)
 }
