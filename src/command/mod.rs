@@ -7,6 +7,7 @@ mod log;
 mod output;
 mod rbac;
 mod replay;
+mod report;
 mod run;
 mod simulate;
 mod trail;
@@ -46,6 +47,7 @@ enum Verb {
     Verify(verify::Arguments),
     Replay(replay::Arguments),
     Backtest(backtest::Arguments),
+    Report(report::Arguments),
 }
 
 /// How results are written.
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Backtest(arguments) => backtest::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
     };
     ExitCode::from(code)
 }

@@ -63,6 +63,11 @@ const ROOMS: &[Room] = &[
         never: EFFECTS,
     },
     Room {
+        path: "report",
+        may_use: &["api", "records", "report"],
+        never: EFFECTS,
+    },
+    Room {
         path: "pass/decide",
         may_use: &[
             "api",
