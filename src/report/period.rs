@@ -47,7 +47,9 @@ impl FromStr for Since {
         }
         match text.parse::<Span>() {
             Ok(span) if span.is_positive() => Ok(Self(Asked::Ago(SpanBack(span)))),
-            _ => Err("expected a date like 2026-01-31, or a duration like 30d, 2w or 12h".to_owned()),
+            _ => {
+                Err("expected a date like 2026-01-31, or a duration like 30d, 2w or 12h".to_owned())
+            }
         }
     }
 }

@@ -84,9 +84,8 @@ impl<'a> Trail<'a> {
         for record in self.records() {
             last.insert(key(record), (record.time.0, record.step));
         }
-        let is_last = |record: &Record| {
-            last.get(&key(record)) == Some(&(record.time.0, record.step))
-        };
+        let is_last =
+            |record: &Record| last.get(&key(record)) == Some(&(record.time.0, record.step));
         let rollouts = self.entries.iter().rev().filter(|entry| {
             let record = &entry.record;
             period.contains(record.time.0)

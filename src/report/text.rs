@@ -1,11 +1,13 @@
 //! DORA's metrics as a table for people, at 80 columns; and the sentences for it, which the page
 //! shares.
 
+use std::fmt::Write;
+
 use super::dora::{Dora, FailRate, Frequency, LeadTime, Metrics, Recovery};
 use super::{Trail, span};
 
 const COLUMNS: usize = 80;
-const NAMES: [&str; 4] = [
+pub(super) const NAMES: [&str; 4] = [
     "Deployment frequency",
     "Change lead time",
     "Change fail rate",
@@ -28,7 +30,10 @@ pub fn table(dora: &Dora, trail: &Trail<'_>) -> String {
             failures => format!(", {failures} times"),
         };
         let name = format!("{} {}/{}", open.cluster, open.namespace, open.canary);
-        lines.push(format!("  {} UTC{failures}  {name}", span::moment(open.since)));
+        lines.push(format!(
+            "  {} UTC{failures}  {name}",
+            span::moment(open.since)
+        ));
     }
     if !dora.canaries.is_empty() {
         lines.push(String::new());
@@ -120,13 +125,23 @@ fn recovery(recovery: &Recovery) -> String {
         None => format!("none recovered, {open} open"),
         Some(median) => {
             let recovered = recovery.recovered;
-            format!("median {}, of {recovered}; {open} open", span::words(median))
+            format!(
+                "median {}, of {recovered}; {open} open",
+                span::words(median)
+            )
         }
     }
 }
 
 fn by_canary(dora: &Dora) -> Vec<String> {
-    let heads = ["CANARY", "PROMOTED", "A WEEK", "LEAD TIME", "FAILED", "RECOVERY"];
+    let heads = [
+        "CANARY",
+        "PROMOTED",
+        "A WEEK",
+        "LEAD TIME",
+        "FAILED",
+        "RECOVERY",
+    ];
     let mut rows = vec![heads.map(str::to_owned)];
     for row in &dora.canaries {
         let name = format!("{} {}/{}", row.cluster, row.namespace, row.canary);
@@ -141,7 +156,8 @@ fn by_canary(dora: &Dora) -> Vec<String> {
         let name = cut(&row[0], widths[0]);
         let mut line = format!("{name:0$}", widths[0]);
         for (cell, width) in row.iter().zip(widths).skip(1) {
-            line.push_str(&format!("  {cell:>width$}"));
+            // Writing to a string cannot fail.
+            let _ = write!(line, "  {cell:>width$}");
         }
         line
     });
@@ -193,7 +209,9 @@ pub(super) fn caveats(trail: &Trail<'_>) -> Vec<String> {
     }
     if trail.unreadable > 0 {
         let unreadable = trail.unreadable;
-        caveats.push(format!("files that cannot be read, not counted: {unreadable}"));
+        caveats.push(format!(
+            "files that cannot be read, not counted: {unreadable}"
+        ));
     }
     caveats
 }

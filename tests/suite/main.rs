@@ -21,6 +21,7 @@ mod plug_ins;
 mod podinfo;
 mod proof;
 mod records;
+mod report;
 mod routers;
 mod scenarios;
 mod story;

@@ -149,7 +149,11 @@ fn metrics<'a>(record: &'a Record, release: &'a Release) -> Vec<&'a str> {
 }
 
 fn queries(record: &Record) -> Markup {
-    let Some(terms) = record.analysis.as_ref().filter(|terms| !terms.checks.is_empty()) else {
+    let Some(terms) = record
+        .analysis
+        .as_ref()
+        .filter(|terms| !terms.checks.is_empty())
+    else {
         return html! {};
     };
     html! {

@@ -82,7 +82,8 @@ impl Mark {
 /// The steps in which a check failed or had no answer.
 fn marked(steps: &[Evidence]) -> Vec<(&Evidence, Mark)> {
     let marked = steps.iter().filter_map(|step| {
-        let has = |wanted: fn(Verdict) -> bool| step.checks.iter().any(|check| wanted(check.verdict));
+        let has =
+            |wanted: fn(Verdict) -> bool| step.checks.iter().any(|check| wanted(check.verdict));
         if has(|verdict| verdict == Verdict::Fail) {
             Some((step, Mark::Failed))
         } else if has(|verdict| verdict != Verdict::Pass) {
@@ -112,8 +113,16 @@ fn path(record: &Record, release: &Release) -> String {
 
 /// Where a time is in the plot.
 fn at(time: Timestamp, record: &Record, release: &Release) -> i64 {
-    let whole = record.time.0.duration_since(release.began.0).as_secs().max(1);
-    let part = time.duration_since(release.began.0).as_secs().clamp(0, whole);
+    let whole = record
+        .time
+        .0
+        .duration_since(release.began.0)
+        .as_secs()
+        .max(1);
+    let part = time
+        .duration_since(release.began.0)
+        .as_secs()
+        .clamp(0, whole);
     part * WIDTH / whole
 }
 

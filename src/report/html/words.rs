@@ -21,10 +21,9 @@ pub(super) fn kind(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Promoted => "good",
         Outcome::RolledBack | Outcome::PromotionFailed => "bad",
-        Outcome::Initialized
-        | Outcome::NewRevision
-        | Outcome::Superseded
-        | Outcome::Reverted => "open",
+        Outcome::Initialized | Outcome::NewRevision | Outcome::Superseded | Outcome::Reverted => {
+            "open"
+        }
     }
 }
 
@@ -66,9 +65,7 @@ pub(super) fn change(record: &Record) -> String {
         return format!("{to}, other template");
     }
     match (from.split_once(':'), to.split_once(':')) {
-        (Some((one, _)), Some((other, tag)))
-            if one == other && release.to.images.len() == 1 =>
-        {
+        (Some((one, _)), Some((other, tag))) if one == other && release.to.images.len() == 1 => {
             format!("{from} → {tag}")
         }
         _ => format!("{from} → {to}"),
