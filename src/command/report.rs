@@ -21,6 +21,7 @@ use crate::report::{Period, Since, Trail, dora, html, text};
 /// failures in a row are one, from the first. A rollback counts as a failed deployment, although a
 /// part of the traffic only has seen it.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "--help shows backticks as they are")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["dora", "html"]))]
 pub(super) struct Arguments {
     /// DORA's metrics, in all and by canary.

@@ -25,7 +25,7 @@ pub(super) fn moment(time: Timestamp) -> String {
 
 /// A number of deployments in a time, as short as it can be told.
 pub(super) fn rate(rate: f64) -> String {
-    if rate >= 10.0 {
+    if rate >= 10.0 || rate == 0.0 {
         format!("{rate:.0}")
     } else if rate >= 0.1 {
         format!("{rate:.1}")

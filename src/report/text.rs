@@ -1,11 +1,13 @@
 //! DORA's metrics as a table for people, at 80 columns; and the sentences for it, which the page
 //! shares.
 
+use std::fmt::Write;
+
 use super::dora::{Dora, FailRate, Frequency, LeadTime, Metrics, Recovery};
 use super::{Trail, span};
 
 const COLUMNS: usize = 80;
-const NAMES: [&str; 4] = [
+pub(super) const NAMES: [&str; 4] = [
     "Deployment frequency",
     "Change lead time",
     "Change fail rate",
@@ -154,7 +156,8 @@ fn by_canary(dora: &Dora) -> Vec<String> {
         let name = cut(&row[0], widths[0]);
         let mut line = format!("{name:0$}", widths[0]);
         for (cell, width) in row.iter().zip(widths).skip(1) {
-            line.push_str(&format!("  {cell:>width$}"));
+            // Writing to a string cannot fail.
+            let _ = write!(line, "  {cell:>width$}");
         }
         line
     });

@@ -23,6 +23,7 @@ mod plug_ins;
 mod podinfo;
 mod proof;
 mod records;
+mod report;
 mod routers;
 mod scenarios;
 mod story;

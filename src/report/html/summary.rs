@@ -9,31 +9,27 @@ use super::{scrolls, words};
 use crate::report::dora::Dora;
 use crate::report::{Rollout, Trail, span, text};
 
-const METRICS: [(&str, &str); 4] = [
-    ("Deployment frequency", "promotions over the time"),
-    (
-        "Change lead time",
-        "from the commit to the promotion, where the commit's time is known",
-    ),
-    (
-        "Change fail rate",
-        "rollbacks and failed promotions, of them and the promotions; not what was superseded or reverted",
-    ),
-    (
-        "Failed deployment recovery time",
-        "from the first failure to the same canary's next promotion",
-    ),
+/// What each metric means, in the order of their names.
+const MEANINGS: [&str; 4] = [
+    "promotions over the time",
+    "from the commit to the promotion, where the commit's time is known",
+    "rollbacks and failed promotions, of them and the promotions; not what was superseded or reverted",
+    "from the first failure to the same canary's next promotion",
 ];
 
 /// The metrics, and what should be known before they are believed.
 pub(super) fn metrics(trail: &Trail<'_>, dora: &Dora) -> Markup {
+    let told = text::NAMES
+        .iter()
+        .zip(MEANINGS)
+        .zip(text::sentences(&dora.all));
     let open = &dora.all.failed_deployment_recovery_time.open;
     html! {
         section aria-labelledby="metrics" {
             h2 id="metrics" { "DORA metrics" }
             @for caveat in text::caveats(trail) { p.bad.note { (caveat) } }
             dl.metrics {
-                @for ((name, meaning), sentence) in METRICS.iter().zip(text::sentences(&dora.all)) {
+                @for ((name, meaning), sentence) in told {
                     div {
                         dt { (name) }
                         dd { strong { (sentence) } small { (meaning) } }

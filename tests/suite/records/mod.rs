@@ -17,7 +17,7 @@ use crate::git::place::{Over, Place};
 use crate::proof::stage::Story;
 
 /// Stories with every kind of record.
-const STORIES: [&str; 5] = [
+pub(crate) const STORIES: [&str; 5] = [
     "promoted",
     "rolled-back",
     "primary-never-ready",
@@ -25,12 +25,12 @@ const STORIES: [&str; 5] = [
     "set-back-midway",
 ];
 
-fn folder(story: &str) -> PathBuf {
+pub(crate) fn folder(story: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("fixtures/scenarios").join(story)
 }
 
-fn records(place: &Place) -> Records {
+pub(crate) fn records(place: &Place) -> Records {
     Records {
         settings: place.settings.clone(),
         skip_ci: None,
@@ -47,7 +47,7 @@ fn files(place: &Place) -> BTreeMap<String, String> {
 }
 
 /// The trail as `davy verify` sees it.
-async fn trail(place: &Place) -> Vec<Filed> {
+pub(crate) async fn trail(place: &Place) -> Vec<Filed> {
     let trail = place.remote().read("records").await.expect("a trail");
     let filed = trail.files.into_iter().map(|kept| Filed {
         doubt: match &kept.added.verdict {
