@@ -244,6 +244,7 @@ fn judged(
             &crate::proof::stage::state::end(&story.world),
         )?;
     } else {
+        story.free_what_is_stuck();
         story.come_to_rest();
         story.verdict(|| "after all".to_owned())?;
     }

@@ -134,8 +134,7 @@ fn schedule(moments: &[Story], seed: u64) -> (Vec<String>, Result<(), String>) {
     story.end_pass(None);
     story.pass();
     if seed.is_multiple_of(PLAYED_OUT) {
-        // The script, which might, does not go on.
-        story.world.lock().behaviour.never_ready.clear();
+        story.free_what_is_stuck();
         story.come_to_rest();
     }
     let result = story.verdict(|| "after all".to_owned());

@@ -336,6 +336,11 @@ impl Story {
         passes
     }
 
+    /// Every pod can become ready from now on: the script, which might say so, does not go on.
+    pub(crate) fn free_what_is_stuck(&self) {
+        self.world.lock().behaviour.never_ready.clear();
+    }
+
     /// Passes until one changes nothing and awaits nothing.
     pub(crate) fn come_to_rest(&mut self) {
         let mut last = None;
