@@ -18,7 +18,7 @@ use crate::pass::shard::Shard;
 const PREFIX: &str = "DAVY_";
 
 /// The variables as they stand, without their prefix. `config/settings.env` explains each.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 struct Texts {
     metrics_server: Option<String>,
     mesh_provider: Option<String>,
@@ -122,7 +122,26 @@ impl Settings {
 }
 
 impl Texts {
+    /// The repository of promotion records, to be checked where it is used.
+    fn git(&self) -> Option<RemoteSettings> {
+        let texts = self.clone();
+        Some(RemoteSettings {
+            url: texts.git_url?,
+            branch: texts.git_branch.unwrap_or_else(|| "main".to_owned()),
+            username_file: texts.git_username_file,
+            password_file: texts.git_password_file,
+            ca_file: texts.git_ca_file,
+            ssh_key_file: texts.git_ssh_key_file,
+            known_hosts_file: texts.git_known_hosts_file,
+            author: texts.git_author,
+            signing_key_file: texts.git_signing_key_file,
+            allowed_signers_file: texts.git_allowed_signers_file,
+            limits: Limits::default(),
+        })
+    }
+
     fn check(self) -> Result<Settings, Invalid> {
+        let git = self.git();
         let Self {
             metrics_server,
             mesh_provider,
@@ -131,16 +150,6 @@ impl Texts {
             include_label_prefix,
             config_tracking,
             pushgateway_url,
-            git_url,
-            git_branch,
-            git_username_file,
-            git_password_file,
-            git_ssh_key_file,
-            git_known_hosts_file,
-            git_ca_file,
-            git_author,
-            git_signing_key_file,
-            git_allowed_signers_file,
             git_skip_ci,
             cluster_name,
             pass_deadline,
@@ -149,6 +158,7 @@ impl Texts {
             allow_addresses,
             compat,
             log,
+            ..
         } = self;
         let mut problems = Problems::default();
         let defaults = Policy::default();
@@ -176,7 +186,7 @@ impl Texts {
             cluster_name: problems
                 .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
                 .unwrap_or(defaults.cluster_name),
-            outbox: git_url.iter().map(|_| GIT.to_owned()).collect(),
+            outbox: git.iter().map(|_| GIT.to_owned()).collect(),
         };
         let settings = Settings {
             metrics_server: problems
@@ -187,19 +197,7 @@ impl Texts {
                 .map_or(Scope::Cluster, Scope::Namespace),
             policy: Arc::new(policy),
             pushgateway_url: problems.checked("DAVY_PUSHGATEWAY_URL", pushgateway_url, address),
-            git: git_url.map(|url| RemoteSettings {
-                url,
-                branch: git_branch.unwrap_or_else(|| "main".to_owned()),
-                username_file: git_username_file,
-                password_file: git_password_file,
-                ca_file: git_ca_file,
-                ssh_key_file: git_ssh_key_file,
-                known_hosts_file: git_known_hosts_file,
-                author: git_author,
-                signing_key_file: git_signing_key_file,
-                allowed_signers_file: git_allowed_signers_file,
-                limits: Limits::default(),
-            }),
+            git,
             git_skip_ci,
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {

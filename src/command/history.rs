@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     let mut records: Vec<_> = chain::readable(&files)
         .filter(|(_, record)| is_chosen(arguments, record))
         .collect();
-    records.sort_by(|(_, one), (_, other)| one.time.0.cmp(&other.time.0));
+    records.sort_by_key(|(_, record)| record.time.0);
     match arguments.output {
         Format::Json => {
             for (file, record) in records {

@@ -1,4 +1,5 @@
 //! The verbs, one a file. Each reads its arguments, calls the library, and shows what came of it.
+#![expect(clippy::doc_markdown, reason = "--help shows backticks as they are")]
 
 mod backtest;
 mod crds;

@@ -3,6 +3,8 @@
 
 pub mod chain;
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use crate::api::record::{Record, VERSION};
@@ -49,8 +51,12 @@ pub fn bytes(record: &Record) -> Vec<u8> {
 /// The digest of a record's file, as the next record has it.
 pub fn digest(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    let mut text = "sha256:".to_owned();
+    for byte in digest {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Reads a file back.

@@ -85,6 +85,7 @@ async fn place() -> Option<Place> {
 
 #[tokio::test]
 async fn every_release_leaves_the_records_that_are_expected() {
+    let mut again = 0;
     for story in STORIES {
         let Some(place) = place().await else { return };
         let records = records(&place);
@@ -116,14 +117,12 @@ async fn every_release_leaves_the_records_that_are_expected() {
         place.check();
         assert_eq!(chain::verify(&trail(&place).await, &BTreeMap::new()), []);
         let written = files(&place);
-        let mut again = 0;
         for (path, text) in &written {
             let record = davy::records::parse(text.as_bytes()).expect(path);
             let replayed = replay::replay(&record);
             assert_eq!(replayed.disagreements, [""; 0], "{path}");
             again += replayed.steps;
         }
-        assert!(again > 0, "something is decided again");
         compare(
             &Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("fixtures/records")
@@ -131,6 +130,7 @@ async fn every_release_leaves_the_records_that_are_expected() {
             &written,
         );
     }
+    assert!(again > 10, "steps are decided again");
 }
 
 /// Holds files against the expected ones, which `DAVY_UPDATE=1` rewrites.
