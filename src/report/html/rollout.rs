@@ -3,13 +3,14 @@
 
 use maud::{Markup, html};
 
+use super::queries::Queries;
 use super::{scrolls, summary, timeline, words};
 use crate::api::record::{Check, Evidence, Outcome, Record, Release};
 use crate::api::status::CheckStatus;
 use crate::report::{Rollout, span};
 
 /// A line that opens.
-pub(super) fn details(rollout: &Rollout<'_>, is_open: bool) -> Markup {
+pub(super) fn details(rollout: &Rollout<'_>, queries: &Queries<'_>, is_open: bool) -> Markup {
     let record = &rollout.record;
     let outcome = words::outcome(record.outcome);
     let kind = words::kind(record.outcome);
@@ -27,7 +28,7 @@ pub(super) fn details(rollout: &Rollout<'_>, is_open: bool) -> Markup {
                 (timeline::figure(record, release))
                 (steps(record, release))
             }
-            (queries(record))
+            (checks(record, queries))
         }
     }
 }
@@ -148,7 +149,7 @@ fn metrics<'a>(record: &'a Record, release: &'a Release) -> Vec<&'a str> {
     metrics
 }
 
-fn queries(record: &Record) -> Markup {
+fn checks(record: &Record, queries: &Queries<'_>) -> Markup {
     let Some(terms) = record
         .analysis
         .as_ref()
@@ -161,7 +162,7 @@ fn queries(record: &Record) -> Markup {
             table {
                 thead { tr { th scope="col" { "Check" } th scope="col" { "Passes" } th scope="col" { "Query" } } }
                 tbody { @for check in &terms.checks {
-                    tr { th scope="row" { (check.metric) } td { (range(check)) } td { code { (check.query) } } }
+                    tr { th scope="row" { (check.metric) } td { (range(check)) } td { (queries.link(&check.query)) } }
                 } }
             }
         }))
