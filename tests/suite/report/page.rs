@@ -195,7 +195,7 @@ fn every_kind_of_a_rollout_can_be_read() {
     open(&mut browser, "kinds", &pages::page(&files, now));
     assert_eq!(browser.evaluate(LIST), json!(expected(&files)));
     browser.evaluate("document.getElementById('filter').elements.open.click()");
-    for rollout in ["rolled back", "promotion failed", "superseded"] {
+    for rollout in ["rolled back", "promotion failed", "superseded", "reverted"] {
         let first = format!(".rollout[data-outcome='{rollout}']");
         look(
             &mut browser,
@@ -206,7 +206,7 @@ fn every_kind_of_a_rollout_can_be_read() {
     // Each check of an open rollout has its query beside it, every query being kept once only.
     let queries = browser.evaluate(
         r#"[...document.querySelectorAll(".rollout")].map((rollout) =>
-            [...rollout.querySelectorAll("[aria-label=Checks] code")].map((query) => query.textContent))"#,
+            [...rollout.querySelectorAll(".checks code")].map((query) => query.textContent))"#,
     );
     let asked: Vec<Vec<String>> = records(&files)
         .into_iter()
@@ -219,7 +219,7 @@ fn every_kind_of_a_rollout_can_be_read() {
     // A picture has the weights, and a mark wherever the table has a check that did not pass.
     let marks = browser.evaluate(
         r#"[...document.querySelectorAll(".rollout")].map((rollout) => [
-            rollout.querySelectorAll("use").length,
+            rollout.querySelectorAll("use:is(.f, .h)").length,
             [...rollout.querySelectorAll("[aria-label=Steps] tbody tr")]
                 .filter((row) => row.querySelector("td:is(.f, .h)")).length,
         ]).filter(([one, other]) => one !== other)"#,
