@@ -18,7 +18,11 @@ pub(super) const NAMES: [&str; 4] = [
 pub fn table(dora: &Dora, trail: &Trail<'_>) -> String {
     let mut lines = vec![heading(dora), String::new()];
     for (name, sentence) in NAMES.iter().zip(sentences(&dora.all)) {
-        lines.push(format!("{name:32} {sentence}"));
+        let [told, detail] = sentence;
+        lines.push(format!("{name:32} {told}"));
+        if !detail.is_empty() {
+            lines.push(format!("{:32} {detail}", ""));
+        }
     }
     let open = &dora.all.failed_deployment_recovery_time.open;
     if !open.is_empty() {
@@ -64,8 +68,8 @@ pub(super) fn heading(dora: &Dora) -> String {
     )
 }
 
-/// Each metric in words, in the order of their names.
-pub(super) fn sentences(metrics: &Metrics) -> [String; 4] {
+/// Each metric in words, in the order of their names: what it is, and what stands behind it.
+pub(super) fn sentences(metrics: &Metrics) -> [[String; 2]; 4] {
     let Metrics {
         deployment_frequency,
         change_lead_time,
@@ -80,56 +84,65 @@ pub(super) fn sentences(metrics: &Metrics) -> [String; 4] {
     ]
 }
 
-fn frequency(frequency: &Frequency) -> String {
-    let mut parts = vec![match frequency.promotions {
-        0 => return "no promotions in this time".to_owned(),
+fn plain(text: &str) -> [String; 2] {
+    [text.to_owned(), String::new()]
+}
+
+fn frequency(frequency: &Frequency) -> [String; 2] {
+    let promotions = match frequency.promotions {
+        0 => return plain("no promotions in this time"),
         1 => "1 promotion".to_owned(),
         promotions => format!("{promotions} promotions"),
-    }];
+    };
     let rates = [(frequency.per_day, "day"), (frequency.per_week, "week")];
-    for (rate, length) in rates {
-        parts.extend(rate.map(|rate| format!("{} a {length}", span::rate(rate))));
-    }
-    parts.join(", ")
+    let rates = rates
+        .iter()
+        .filter_map(|(rate, length)| rate.map(|rate| format!("{} a {length}", span::rate(rate))));
+    [promotions, rates.collect::<Vec<_>>().join(", ")]
 }
 
-fn lead_time(lead_time: &LeadTime) -> String {
+fn lead_time(lead_time: &LeadTime) -> [String; 2] {
     let LeadTime { known, of, .. } = lead_time;
     match (lead_time.median_seconds, lead_time.p90_seconds) {
-        _ if *of == 0 => "no promotions in this time".to_owned(),
-        (Some(median), Some(p90)) => format!(
-            "median {}, 90 % {}, of {known} of {of}",
-            span::words(median),
-            span::words(p90)
-        ),
-        _ => format!("commit time not known of any of {of}"),
+        _ if *of == 0 => plain("no promotions in this time"),
+        (Some(median), Some(p90)) => [
+            format!("median {}", span::words(median)),
+            format!(
+                "90 % within {}, known for {known} of {of}",
+                span::words(p90)
+            ),
+        ],
+        _ => [
+            "not known".to_owned(),
+            format!("no commit time for any of {of}"),
+        ],
     }
 }
 
-fn fail_rate(fail_rate: &FailRate) -> String {
+fn fail_rate(fail_rate: &FailRate) -> [String; 2] {
     let FailRate {
         failed,
         ended,
         rate,
     } = fail_rate;
     match rate {
-        Some(rate) => format!("{:.1} %, {failed} of {ended}", rate * 100.0),
-        None => "nothing came to an end in this time".to_owned(),
+        Some(rate) => [
+            format!("{:.1} %", rate * 100.0),
+            format!("{failed} of {ended} failed"),
+        ],
+        None => plain("nothing came to an end in this time"),
     }
 }
 
-fn recovery(recovery: &Recovery) -> String {
-    let open = recovery.open.len();
+fn recovery(recovery: &Recovery) -> [String; 2] {
+    let (recovered, open) = (recovery.recovered, recovery.open.len());
     match recovery.median_seconds {
-        None if open == 0 => "no failures in this time".to_owned(),
-        None => format!("none recovered, {open} open"),
-        Some(median) => {
-            let recovered = recovery.recovered;
-            format!(
-                "median {}, of {recovered}; {open} open",
-                span::words(median)
-            )
-        }
+        None if open == 0 => plain("no failures in this time"),
+        None => ["none recovered".to_owned(), format!("{open} open")],
+        Some(median) => [
+            format!("median {}", span::words(median)),
+            format!("{recovered} recovered, {open} open"),
+        ],
     }
 }
 

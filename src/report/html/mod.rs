@@ -2,6 +2,7 @@
 //! it to. Texts are escaped by maud, which lets none into a page otherwise; only the style and the
 //! script beside this file are put in as they are.
 
+mod queries;
 mod rollout;
 mod summary;
 mod timeline;
@@ -20,6 +21,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// The page, of what the metrics were measured over.
 pub fn page(trail: &Trail<'_>, dora: &Dora) -> String {
     let rollouts = trail.rollouts(dora.period);
+    let queries = queries::Queries::of(&rollouts);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -48,11 +50,12 @@ pub fn page(trail: &Trail<'_>, dora: &Dora) -> String {
                             (summary::filter(&rollouts))
                             div id="list" {
                                 @for rollout in &rollouts {
-                                    (rollout::details(rollout, rollouts.len() == 1))
+                                    (rollout::details(rollout, &queries, rollouts.len() == 1))
                                 }
                             }
                         }
                     }
+                    (queries.list())
                 }
                 footer { p { "By davy " (env!("CARGO_PKG_VERSION")) " from promotion records in Git. All times are UTC." } }
                 script { (PreEscaped(SCRIPT)) }

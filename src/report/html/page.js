@@ -21,6 +21,17 @@ if (form) {
     }
     fields.count.value = `${shown} of ${rollouts.length} shown`;
   };
+  const spellOut = (rollout) => {
+    for (const link of rollout.querySelectorAll("a[href^='#q']")) {
+      const query = document.querySelector(link.hash).cloneNode(true);
+      query.removeAttribute("id");
+      link.replaceWith(query);
+    }
+  };
+  for (const rollout of rollouts) {
+    if (rollout.open) spellOut(rollout);
+    rollout.addEventListener("toggle", () => spellOut(rollout));
+  }
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   fields.open.addEventListener("click", () => rollouts.forEach((rollout) => { if (!rollout.hidden) rollout.open = true; }));

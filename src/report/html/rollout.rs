@@ -3,13 +3,14 @@
 
 use maud::{Markup, html};
 
+use super::queries::Queries;
 use super::{scrolls, summary, timeline, words};
 use crate::api::record::{Check, Evidence, Outcome, Record, Release};
 use crate::api::status::CheckStatus;
 use crate::report::{Rollout, span};
 
 /// A line that opens.
-pub(super) fn details(rollout: &Rollout<'_>, is_open: bool) -> Markup {
+pub(super) fn details(rollout: &Rollout<'_>, queries: &Queries<'_>, is_open: bool) -> Markup {
     let record = &rollout.record;
     let outcome = words::outcome(record.outcome);
     let kind = words::kind(record.outcome);
@@ -27,7 +28,7 @@ pub(super) fn details(rollout: &Rollout<'_>, is_open: bool) -> Markup {
                 (timeline::figure(record, release))
                 (steps(record, release))
             }
-            (queries(record))
+            (checks(record, queries))
         }
     }
 }
@@ -77,7 +78,8 @@ fn facts(rollout: &Rollout<'_>) -> Markup {
     }
 }
 
-/// A row for each step, a column for each check.
+/// A row for each step, a column for each check. Its head and its first column need no scope to be
+/// known as headers, and there are thousands of them.
 fn steps(record: &Record, release: &Release) -> Markup {
     if release.steps.is_empty() {
         return html! {};
@@ -86,10 +88,10 @@ fn steps(record: &Record, release: &Release) -> Markup {
     let table = html! {
         table {
             thead { tr {
-                th scope="col" { "Time" }
-                th scope="col" { "Weight" }
-                @for metric in &metrics { th scope="col" { (metric) } }
-                th scope="col" { "What happened" }
+                th { "Time" }
+                th { "Weight" }
+                @for metric in &metrics { th { (metric) } }
+                th { "What happened" }
             } }
             tbody {
                 @for (index, step) in release.steps.iter().enumerate() {
@@ -107,8 +109,8 @@ fn steps(record: &Record, release: &Release) -> Markup {
 fn row(step: &Evidence, metrics: &[&str]) -> Markup {
     html! {
         tr {
-            th scope="row" { (step.time.0.strftime("%H:%M:%S")) }
-            td.n { (step.weight) " %" }
+            th { (step.time.0.strftime("%H:%M:%S")) }
+            td { (step.weight) " %" }
             @for metric in metrics {
                 @match step.checks.iter().find(|check| check.metric == **metric) {
                     Some(check) => (answer(check)),
@@ -148,7 +150,7 @@ fn metrics<'a>(record: &'a Record, release: &'a Release) -> Vec<&'a str> {
     metrics
 }
 
-fn queries(record: &Record) -> Markup {
+fn checks(record: &Record, queries: &Queries<'_>) -> Markup {
     let Some(terms) = record
         .analysis
         .as_ref()
@@ -157,18 +159,15 @@ fn queries(record: &Record) -> Markup {
         return html! {};
     };
     html! {
-        (scrolls("Checks", &html! {
-            table {
-                thead { tr { th scope="col" { "Check" } th scope="col" { "Passes" } th scope="col" { "Query" } } }
-                tbody { @for check in &terms.checks {
-                    tr { th scope="row" { (check.metric) } td { (range(check)) } td { code { (check.query) } } }
-                } }
+        ul.checks {
+            @for check in &terms.checks {
+                li { (check.metric) " passes if " (range(check)) ": " (queries.link(&check.query)) }
             }
-        }))
-        p.terms {
-            "Rolled back at " (terms.threshold) " failed checks; "
-            (terms.error_threshold) " without an answer are borne."
-            @if terms.flagger_counting { " Every check that does not pass counts as failed." }
+            li {
+                "Rolled back at " (terms.threshold) " failed checks; "
+                (terms.error_threshold) " without an answer are borne."
+                @if terms.flagger_counting { " Every check that does not pass counts as failed." }
+            }
         }
     }
 }

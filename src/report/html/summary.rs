@@ -29,10 +29,10 @@ pub(super) fn metrics(trail: &Trail<'_>, dora: &Dora) -> Markup {
             h2 id="metrics" { "DORA metrics" }
             @for caveat in text::caveats(trail) { p.bad.note { (caveat) } }
             dl.metrics {
-                @for ((name, meaning), sentence) in told {
+                @for ((name, meaning), [told, detail]) in told {
                     div {
                         dt { (name) }
-                        dd { strong { (sentence) } small { (meaning) } }
+                        dd { strong { (told) } span { (detail) } small { (meaning) } }
                     }
                 }
             }

@@ -12,11 +12,16 @@ use crate::report::span;
 /// The width of the plot in its own units; on the screen it is as wide as there is room.
 const WIDTH: i64 = 1_000;
 
-/// The marks' shapes, once for the page.
+/// The shapes of the marks and the axis, once for the page.
 pub(super) fn marks() -> Markup {
     html! {
         svg.marks width="0" height="0" aria-hidden="true" {
             symbol id="f" overflow="visible" { path d="M-5-5 5 5M5-5-5 5" {} }
+            symbol id="a" overflow="visible" {
+                @for y in ["0", "50%", "100%"] { line x2="100%" y1=(y) y2=(y) {} }
+                text x="4" y="13" { "100 %" }
+                text x="4" y="106" { "0 %" }
+            }
             symbol id="h" overflow="visible" { path d="M0-6 6 0 0 6-6 0Z" {} }
         }
     }
@@ -46,12 +51,10 @@ pub(super) fn figure(record: &Record, release: &Release) -> Markup {
     html! {
         figure {
             svg role="img" aria-label=(label) {
+                use href="#a" {}
                 svg viewBox={ "0 0 " (WIDTH) " 100" } preserveAspectRatio="none" {
-                    path.grid d={ "M0 0H" (WIDTH) "M0 50H" (WIDTH) "M0 100H" (WIDTH) } {}
                     path.weight d=(path(record, release)) {}
                 }
-                text x="4" y="13" { "100 %" }
-                text x="4" y="100%" dy="-4" { "0 %" }
                 @for (step, mark) in &marked {
                     use href={ "#" (mark.symbol()) } class=(mark.symbol())
                         x={ (percent(at(step.time.0, record, release))) "%" }

@@ -365,10 +365,14 @@ fn the_table_is_for_people() {
     let expected = "\
 2026-01-01 00:00:00 to 2026-01-11 00:00:00 UTC, 10 d
 
-Deployment frequency             3 promotions, 0.3 a day, 2.1 a week
-Change lead time                 median 1 h 32 min, 90 % 2 h 5 min, of 2 of 3
-Change fail rate                 50.0 %, 3 of 6
-Failed deployment recovery time  median 1 h 5 min, of 1; 1 open
+Deployment frequency             3 promotions
+                                 0.3 a day, 2.1 a week
+Change lead time                 median 1 h 32 min
+                                 90 % within 2 h 5 min, known for 2 of 3
+Change fail rate                 50.0 %
+                                 3 of 6 failed
+Failed deployment recovery time  median 1 h 5 min
+                                 1 recovered, 1 open
 
 Not promoted since they failed:
   2026-01-10 00:00:00 UTC  staging shop/cart

@@ -89,24 +89,20 @@ fn compare_metrics(browser: &mut Browser, files: &[Filed]) {
     let failed = count(Outcome::RolledBack) + count(Outcome::PromotionFailed);
     let ended = failed + count(Outcome::Promoted);
     let told = browser.evaluate(
-        "[...document.querySelectorAll('.metrics strong')].map((told) => told.textContent)",
+        "[...document.querySelectorAll('.metrics dd')].map((told) => [...told.children].map((part) => part.textContent).join('|'))",
     );
     let told = |index: usize| told[index].as_str().unwrap_or_default().to_owned();
     let promotions = match count(Outcome::Promoted) {
         1 => "1 promotion".to_owned(),
         count => format!("{count} promotions"),
     };
-    assert!(told(0).starts_with(&promotions), "{} {promotions}", told(0));
-    assert!(
-        told(1).ends_with(&format!("of {}", count(Outcome::Promoted))),
-        "{}",
-        told(1)
-    );
-    assert!(
-        told(2).ends_with(&format!(" %, {failed} of {ended}")),
-        "{}",
-        told(2)
-    );
+    for (index, wanted) in [
+        (0, format!("{promotions}|")),
+        (1, format!(" of {}|", count(Outcome::Promoted))),
+        (2, format!("|{failed} of {ended} failed|")),
+    ] {
+        assert!(told(index).contains(&wanted), "{} {wanted}", told(index));
+    }
     let rows = browser.evaluate(
         "[...document.querySelectorAll('[aria-label=\"Metrics by canary\"] tbody td:nth-child(2)')]
             .reduce((sum, cell) => sum + Number(cell.textContent), 0)",
@@ -115,8 +111,8 @@ fn compare_metrics(browser: &mut Browser, files: &[Filed]) {
 }
 
 /// The page in both schemes and sizes: nothing is wider than the screen, every text stands out, and
-/// the schemes differ. Pictures are left for people.
-fn look(browser: &mut Browser, name: &str) {
+/// the schemes differ. Pictures, from an element on, are left for people.
+fn look(browser: &mut Browser, name: &str, from: &str) {
     let mut papers = Vec::new();
     for (size, width, height) in SIZES {
         for scheme in SCHEMES {
@@ -129,6 +125,8 @@ fn look(browser: &mut Browser, name: &str) {
             papers.push(browser.evaluate("getComputedStyle(document.body).backgroundColor"));
             let pale = browser.evaluate(CONTRAST);
             assert_eq!(pale, json!([]), "{name} {size} {scheme}");
+            let scroll = format!("document.querySelector({}).scrollIntoView()", json!(from));
+            browser.evaluate(&scroll);
             browser.screenshot(&gallery().join(format!("{name}-{size}-{scheme}.png")));
         }
     }
@@ -179,11 +177,13 @@ fn one_rollout_is_told_in_full() {
     texts.extend([&release.actor, &release.change_cause].map(|text| text.as_deref().unwrap()));
     texts.extend(release.to.images.iter().map(String::as_str));
     texts.extend(terms.checks.iter().map(|check| check.query.trim()));
+    assert_eq!(terms.checks.len(), 2);
     texts.extend(release.steps.iter().map(|step| &*step.reason));
     for wanted in texts {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
-    look(&mut browser, "one");
+    look(&mut browser, "one", "body");
+    look(&mut browser, "one-rollout", ".rollout");
 }
 
 #[test]
@@ -195,20 +195,31 @@ fn every_kind_of_a_rollout_can_be_read() {
     open(&mut browser, "kinds", &pages::page(&files, now));
     assert_eq!(browser.evaluate(LIST), json!(expected(&files)));
     browser.evaluate("document.getElementById('filter').elements.open.click()");
-    for rollout in ["rolled back", "promotion failed", "promoted"] {
-        // Its own picture, from the top of the screen.
-        browser.evaluate(&format!(
-            "document.querySelector('.rollout[data-outcome=\"{rollout}\"]').scrollIntoView()"
-        ));
+    for rollout in ["rolled back", "promotion failed", "superseded", "reverted"] {
+        let first = format!(".rollout[data-outcome='{rollout}']");
         look(
             &mut browser,
             &format!("kinds-{}", rollout.replace(' ', "-")),
+            &first,
         );
     }
+    // Each check of an open rollout has its query beside it, every query being kept once only.
+    let queries = browser.evaluate(
+        r#"[...document.querySelectorAll(".rollout")].map((rollout) =>
+            [...rollout.querySelectorAll(".checks code")].map((query) => query.textContent))"#,
+    );
+    let asked: Vec<Vec<String>> = records(&files)
+        .into_iter()
+        .rev()
+        .filter(|record| words(record.outcome).is_some())
+        .map(|record| record.analysis.expect("terms").checks)
+        .map(|checks| checks.into_iter().map(|check| check.query).collect())
+        .collect();
+    assert_eq!(queries, json!(asked));
     // A picture has the weights, and a mark wherever the table has a check that did not pass.
     let marks = browser.evaluate(
         r#"[...document.querySelectorAll(".rollout")].map((rollout) => [
-            rollout.querySelectorAll("use").length,
+            rollout.querySelectorAll("use:is(.f, .h)").length,
             [...rollout.querySelectorAll("[aria-label=Steps] tbody tr")]
                 .filter((row) => row.querySelector("td:is(.f, .h)")).length,
         ]).filter(([one, other]) => one !== other)"#,
@@ -233,7 +244,8 @@ fn a_thousand_rollouts_can_be_searched() {
     assert!(expected.len() >= 1_000);
     assert_eq!(browser.evaluate(LIST), json!(expected));
     compare_metrics(&mut browser, &files);
-    look(&mut browser, "thousand");
+    look(&mut browser, "thousand", "body");
+    look(&mut browser, "thousand-list", "#rollouts");
 
     let of = |index: usize, value: &str| expected.iter().filter(|row| row[index] == value).count();
     let both = expected
@@ -319,7 +331,7 @@ fn no_rollouts_are_said_to_be_none() {
         !text.contains("NaN") && !text.contains("undefined"),
         "{text}"
     );
-    look(&mut browser, "none");
+    look(&mut browser, "none", "body");
 }
 
 /// Records are texts of others, and so may be those who can write to the repository.
@@ -355,7 +367,7 @@ fn texts_of_records_stay_texts() {
         assert!(text.matches(EVIL).count() > 10, "{text}");
         assert!(text.contains("not believed"), "{text}");
     }
-    look(&mut browser, "evil");
+    look(&mut browser, "evil", "body");
 }
 
 /// Puts a text in the place of every text that is free.

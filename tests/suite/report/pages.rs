@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use davy::api::record::{Outcome, Record, Release};
+use davy::api::record::{Check, Outcome, Record, Release};
 use davy::records::chain::Filed;
 use davy::report::{Period, Trail, dora, html};
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +25,53 @@ const CANARIES: [(&str, &str, &str); 5] = [
     ("production", "search", "index"),
     ("staging", "shop", "cart"),
     ("staging", "shop", "a-recommendation-service"),
+];
+
+/// What was asked, as Istio's metrics are asked.
+const CHECKS: [(&str, &str, Option<f64>, Option<f64>); 2] = [
+    (
+        "request-success-rate",
+        r#"sum(
+  rate(
+    istio_requests_total{
+      reporter="destination",
+      destination_workload_namespace="NAMESPACE",
+      destination_workload=~"TARGET",
+      response_code!~"5.*"
+    }[1m]
+  )
+)
+/
+sum(
+  rate(
+    istio_requests_total{
+      reporter="destination",
+      destination_workload_namespace="NAMESPACE",
+      destination_workload=~"TARGET"
+    }[1m]
+  )
+)
+* 100"#,
+        Some(99.0),
+        None,
+    ),
+    (
+        "request-duration",
+        r#"histogram_quantile(
+  0.99,
+  sum(
+    rate(
+      istio_request_duration_milliseconds_bucket{
+        reporter="destination",
+        destination_workload_namespace="NAMESPACE",
+        destination_workload=~"TARGET"
+      }[1m]
+    )
+  ) by (le)
+)"#,
+        None,
+        Some(500.0),
+    ),
 ];
 
 /// The records of each story, or `None` where programs are missing.
@@ -122,9 +169,16 @@ fn renamed(record: &Record, turn: usize, canary: (&str, &str, &str)) -> Record {
         release.commit = Some(format!("{:040x}", turn * 7_919 + 1));
     }
     if let Some(terms) = &mut record.analysis {
-        for check in &mut terms.checks {
-            check.query = check.query.replace("podinfo", canary.2);
-        }
+        terms.checks = CHECKS
+            .map(|(metric, query, min, max)| Check {
+                metric: metric.to_owned(),
+                query: query
+                    .replace("TARGET", canary.2)
+                    .replace("NAMESPACE", canary.1),
+                min,
+                max,
+            })
+            .to_vec();
     }
     record
 }
@@ -132,16 +186,14 @@ fn renamed(record: &Record, turn: usize, canary: (&str, &str, &str)) -> Record {
 /// Moves every time by as much as `from` is from `to`; three of four commits say when they were made.
 fn moved(record: &mut Record, from: Timestamp, to: Timestamp) {
     let by = to.duration_since(from);
-    let minute = |time: &Time| time.0.duration_since(from).as_mins();
-    let offset = record.step + minute(&record.time);
     let shift = |time: &mut Time| time.0 += by;
     shift(&mut record.time);
     if let Some(release) = &mut record.release {
         let Release { began, steps, .. } = release;
         shift(began);
         steps.iter_mut().for_each(|step| shift(&mut step.time));
-        let before = SignedDuration::from_mins(offset * 37 % 900 + 5);
-        let is_known = offset % 4 != 0;
+        let before = SignedDuration::from_mins(to.as_second() / 3_600 * 37 % 900 + 5);
+        let is_known = to.as_second() / 3_600 % 4 != 0;
         release.commit_time = is_known.then(|| Time(release.began.0 - before));
     }
 }
