@@ -1,4 +1,4 @@
-//! A real browser without a window, spoken to over the pipe of its DevTools protocol. It hears of
+//! A real browser without a window, spoken to over the pipe of its debugging protocol. It hears of
 //! everything that goes wrong in a page: exceptions, messages of the console and of the policy, and
 //! requests.
 
@@ -87,7 +87,8 @@ impl Browser {
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = browser.call("Target.attachToTarget", &attach);
-        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        let session = session["sessionId"].as_str().expect("a session");
+        session.clone_into(&mut browser.session);
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }

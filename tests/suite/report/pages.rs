@@ -191,7 +191,9 @@ fn moved(record: &mut Record, from: Timestamp, to: Timestamp) {
     if let Some(release) = &mut record.release {
         let Release { began, steps, .. } = release;
         shift(began);
-        steps.iter_mut().for_each(|step| shift(&mut step.time));
+        for step in steps {
+            shift(&mut step.time);
+        }
         let before = SignedDuration::from_mins(to.as_second() / 3_600 * 37 % 900 + 5);
         let is_known = to.as_second() / 3_600 % 4 != 0;
         release.commit_time = is_known.then(|| Time(release.began.0 - before));
