@@ -136,11 +136,13 @@ impl Browser {
         std::fs::write(file, Base64::decode_vec(data).unwrap()).unwrap();
     }
 
-    /// The page on paper, as a PDF file.
-    pub(super) fn print(&mut self, file: &Path) {
-        let answer = self.call("Page.printToPDF", &json!({}));
-        let data = answer["data"].as_str().expect("pages");
-        std::fs::write(file, Base64::decode_vec(data).unwrap()).unwrap();
+    /// The page as it is printed, by somebody who prefers dark screens.
+    pub(super) fn print(&mut self) {
+        let print = json!({
+            "media": "print",
+            "features": [{"name": "prefers-color-scheme", "value": "dark"}],
+        });
+        self.call("Emulation.setEmulatedMedia", &print);
     }
 
     fn call(&mut self, method: &str, parameters: &Value) -> Value {

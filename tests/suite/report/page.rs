@@ -232,7 +232,17 @@ fn every_kind_of_a_rollout_can_be_read() {
     let marked = browser
         .evaluate("['f', 'h'].map((mark) => document.querySelectorAll(`use.${mark}`).length > 0)");
     assert_eq!(marked, json!([true, true]));
-    browser.print(&gallery().join("kinds.pdf"));
+    // On paper there is nothing to click, and ink is dear.
+    browser.look(800, 1100, "dark");
+    browser.print();
+    let printed = browser.evaluate(
+        r#"[getComputedStyle(document.body).backgroundColor,
+            document.getElementById("filter").checkVisibility(),
+            document.querySelector(".rollout dl").checkVisibility()]"#,
+    );
+    assert_eq!(printed, json!(["rgb(255, 255, 255)", false, true]));
+    browser.evaluate("document.querySelector('#rollouts').scrollIntoView()");
+    browser.screenshot(&gallery().join("kinds-print.png"));
 }
 
 #[test]
