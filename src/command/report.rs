@@ -13,13 +13,19 @@ use crate::report::{Period, Since, Trail, dora, html, text};
 ///
 /// Reads the promotion records in the repository that DAVY_GIT_URL names.
 ///
-/// The metrics are those of dora.dev. Deployment frequency: promotions over the time. Change lead
-/// time: from the commit (the target's annotation flagger.app/commit-time) to the promotion, where
-/// that is known. Change fail rate: rollbacks and failed promotions, of them and the promotions
-/// together; what was superseded or reverted came to no verdict and does not count. Failed
-/// deployment recovery time (time to restore): from a failure to the same canary's next promotion;
-/// failures in a row are one, from the first. A rollback counts as a failed deployment, although a
-/// part of the traffic only has seen it.
+/// The metrics are those of dora.dev:
+///
+/// Deployment frequency: promotions over the time.
+///
+/// Change lead time: from the commit (the target's annotation flagger.app/commit-time) to the
+/// promotion, where that is known.
+///
+/// Change fail rate: rollbacks and failed promotions, of them and the promotions together. What was
+/// superseded or reverted came to no verdict and does not count; a rollback does, although only a
+/// part of the traffic has seen it.
+///
+/// Failed deployment recovery time (time to restore): from a failure to the same canary's next
+/// promotion. Failures in a row are one, from the first.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "--help shows backticks as they are")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["dora", "html"]))]

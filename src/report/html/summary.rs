@@ -41,7 +41,8 @@ pub(super) fn metrics(trail: &Trail<'_>, dora: &Dora) -> Markup {
                 ul {
                     @for open in open {
                         li {
-                            (open.cluster) " " (open.namespace) "/" (open.canary)
+                            // A name that turns the direction of writing turns nothing but itself.
+                            bdi { (open.cluster) " " (open.namespace) "/" (open.canary) }
                             ": since " (span::moment(open.since))
                             @if open.failures > 1 { ", " (open.failures) " times" }
                         }
@@ -58,7 +59,7 @@ pub(super) fn metrics(trail: &Trail<'_>, dora: &Dora) -> Markup {
             @if !findings.is_empty() {
                 details {
                     summary { "Findings in the records (" (findings.len()) ")" }
-                    ul { @for finding in findings { li { (finding.path) ": " (finding.what) } } }
+                    ul { @for finding in findings { li { bdi { (finding.path) } ": " (finding.what) } } }
                 }
             }
         }

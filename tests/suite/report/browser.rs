@@ -1,4 +1,4 @@
-//! A real browser without a window, spoken to over the pipe of its `DevTools` protocol. It hears of
+//! A real browser without a window, spoken to over the pipe of its debugging protocol. It hears of
 //! everything that goes wrong in a page: exceptions, messages of the console and of the policy, and
 //! requests.
 
@@ -87,10 +87,8 @@ impl Browser {
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = browser.call("Target.attachToTarget", &attach);
-        session["sessionId"]
-            .as_str()
-            .expect("a session")
-            .clone_into(&mut browser.session);
+        let session = session["sessionId"].as_str().expect("a session");
+        session.clone_into(&mut browser.session);
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -138,11 +136,13 @@ impl Browser {
         std::fs::write(file, Base64::decode_vec(data).unwrap()).unwrap();
     }
 
-    /// The page on paper, as a PDF file.
-    pub(super) fn print(&mut self, file: &Path) {
-        let answer = self.call("Page.printToPDF", &json!({}));
-        let data = answer["data"].as_str().expect("pages");
-        std::fs::write(file, Base64::decode_vec(data).unwrap()).unwrap();
+    /// The page as it is printed, by somebody who prefers dark screens.
+    pub(super) fn print(&mut self) {
+        let print = json!({
+            "media": "print",
+            "features": [{"name": "prefers-color-scheme", "value": "dark"}],
+        });
+        self.call("Emulation.setEmulatedMedia", &print);
     }
 
     fn call(&mut self, method: &str, parameters: &Value) -> Value {

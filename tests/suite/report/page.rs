@@ -195,12 +195,16 @@ fn every_kind_of_a_rollout_can_be_read() {
     open(&mut browser, "kinds", &pages::page(&files, now));
     assert_eq!(browser.evaluate(LIST), json!(expected(&files)));
     browser.evaluate("document.getElementById('filter').elements.open.click()");
-    for rollout in ["rolled back", "promotion failed", "superseded", "reverted"] {
-        let first = format!(".rollout[data-outcome='{rollout}']");
+    for (name, rollout) in [
+        ("rolled-back", "[data-outcome='rolled back']"),
+        ("promotion-failed", "[data-outcome='promotion failed']"),
+        ("reverted", "[data-outcome='reverted']"),
+        ("held", ":has(use.h)"),
+    ] {
         look(
             &mut browser,
-            &format!("kinds-{}", rollout.replace(' ', "-")),
-            &first,
+            &format!("kinds-{name}"),
+            &format!(".rollout{rollout}"),
         );
     }
     // Each check of an open rollout has its query beside it, every query being kept once only.
@@ -228,7 +232,17 @@ fn every_kind_of_a_rollout_can_be_read() {
     let marked = browser
         .evaluate("['f', 'h'].map((mark) => document.querySelectorAll(`use.${mark}`).length > 0)");
     assert_eq!(marked, json!([true, true]));
-    browser.print(&gallery().join("kinds.pdf"));
+    // On paper there is nothing to click, and ink is dear.
+    browser.look(800, 1100, "dark");
+    browser.print();
+    let printed = browser.evaluate(
+        r#"[getComputedStyle(document.body).backgroundColor,
+            document.getElementById("filter").checkVisibility(),
+            document.querySelector(".rollout dl").checkVisibility()]"#,
+    );
+    assert_eq!(printed, json!(["rgb(255, 255, 255)", false, true]));
+    browser.evaluate("document.querySelector('#rollouts').scrollIntoView()");
+    browser.screenshot(&gallery().join("kinds-print.png"));
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn moved(record: &mut Record, from: Timestamp, to: Timestamp) {
     if let Some(release) = &mut record.release {
         let Release { began, steps, .. } = release;
         shift(began);
-        for step in steps.iter_mut() {
+        for step in steps {
             shift(&mut step.time);
         }
         let before = SignedDuration::from_mins(to.as_second() / 3_600 * 37 % 900 + 5);
