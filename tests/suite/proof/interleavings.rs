@@ -18,8 +18,13 @@ const ORDERS_MAX: u64 = 100_000;
 /// more, as in setting a canary up, those orders are in which one hands over to another so often.
 const WRITES_MAX: usize = 10;
 const SWITCHES_MAX: usize = 3;
-/// What somebody else does in between.
-const SOMEBODYS: [Other; 3] = [Other::Template, Other::RouteDown, Other::RouteUp];
+/// What somebody else does in between; the last moves no generation, only the resourceVersion.
+const SOMEBODYS: [Other; 4] = [
+    Other::Template,
+    Other::RouteDown,
+    Other::RouteUp,
+    Other::TouchesRoute,
+];
 /// The one who is no pass.
 const SOMEBODY: usize = 2;
 
