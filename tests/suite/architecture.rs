@@ -138,6 +138,7 @@ const ROOMS: &[Room] = &[
             "metrics",
             "objects",
             "pass",
+            "records",
             "routers",
             "workloads",
         ],

@@ -32,7 +32,7 @@ const TIMES: [&str; 12] = [
     "analysisSeconds",
     "analysisSecondsSum",
 ];
-const COUNTS: [&str; 16] = [
+const COUNTS: [&str; 17] = [
     "uid",
     "resourceVersion",
     "generation",
@@ -45,6 +45,7 @@ const COUNTS: [&str; 16] = [
     "clusterIP",
     "clusterIPs",
     "nodePort",
+    "deployment.kubernetes.io/revision",
     // What a Deployment had when it last looked at a ReplicaSet.
     "deployment.kubernetes.io/desired-replicas",
     "deployment.kubernetes.io/max-replicas",
@@ -75,6 +76,13 @@ pub(crate) fn end_without_evidence(world: &World) -> String {
         }
     }
     end(&fork)
+}
+
+/// What Davy looks after but the Canary itself: how often what was promoted on the way is not told.
+pub(crate) fn objects(world: &World) -> String {
+    let governed = governed(world);
+    let objects = governed.lines().filter(|line| !line.starts_with("Canary "));
+    objects.map(|line| format!("{line}\n")).collect()
 }
 
 /// What Davy looks after, without what controllers make of it.

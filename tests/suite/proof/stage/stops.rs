@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use davy::simulate::world::World;
 
-use super::state::{announced, end, end_without_evidence, governed, lives};
+use super::state::{announced, end, end_without_evidence, governed, lives, objects};
 use super::wire::{Call, Calls, revision};
 use super::{Story, folders, run};
 use crate::proof::invariants::crashes::{self, Lives};
@@ -17,6 +17,7 @@ pub(crate) struct Clean {
     pub(crate) passes: u32,
     pub(crate) end: String,
     pub(crate) end_without_evidence: String,
+    pub(crate) objects: String,
     /// Every state that it was in, as far as Davy looks after it.
     visited: BTreeSet<String>,
     announced: BTreeMap<String, u32>,
@@ -73,6 +74,7 @@ pub(crate) fn clean(mut story: Story) -> (Clean, Vec<Stop>) {
         passes,
         end: end(&story.world),
         end_without_evidence: end_without_evidence(&story.world),
+        objects: objects(&story.world),
         visited,
         announced: announced(&story.world),
         lives: lives(&story.world),
