@@ -34,7 +34,7 @@
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
 //! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
 //! | [`records`] | promotion records as files: place, bytes, digest, chain | `api` |
-//! | [`report`] | what the records tell in sum: DORA's metrics, a page of all rollouts | `api`, `records` |
+//! | [`report`] | what the records tell: decided again, DORA's metrics, a page of all rollouts | `api`, `records`, the rules of `pass`, `judges` |
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
 //! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects` and `metrics`; `io::git` only `signature` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use crate::io::address::Allowed;
 use crate::io::cluster::Scope;
 use crate::io::git::{Limits, RemoteSettings};
+use crate::objects::shard::Shard;
 use crate::objects::{Policy, duration};
 use crate::pass::deliver::outbox::GIT;
-use crate::pass::shard::Shard;
 
 const PREFIX: &str = "DAVY_";
 

@@ -1,23 +1,19 @@
 //! The verbs, one a file. Each reads its arguments, calls the library, and shows what came of it.
 #![expect(clippy::doc_markdown, reason = "--help shows backticks as they are")]
 
-mod backtest;
 mod crds;
-mod history;
 mod log;
 mod output;
 mod rbac;
-mod replay;
-mod report;
+mod records;
 mod run;
 mod simulate;
-mod trail;
-mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::records::{backtest, history, replay, report, verify};
 use crate::settings::Settings;
 
 /// Everything that was asked for is done, or nothing was to do.

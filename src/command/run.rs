@@ -10,10 +10,10 @@ use crate::io::listener::{self, Shown};
 use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
+use crate::objects::shard::Shard;
 use crate::pass::deliver::outbox::Records;
 use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
-use crate::pass::shard::Shard;
 use crate::pass::{self, Options};
 use crate::settings::Settings;
 

@@ -18,6 +18,7 @@ mod ports;
 pub mod references;
 pub mod selector;
 pub mod services;
+pub mod shard;
 
 /// A kind of the Kubernetes API, as it is addressed.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

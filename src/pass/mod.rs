@@ -9,9 +9,7 @@ pub mod decide;
 pub mod deliver;
 pub mod observe;
 pub mod problems;
-pub mod replay;
 pub mod report;
-pub mod shard;
 pub mod snapshot;
 pub mod step;
 pub mod terms;
@@ -28,6 +26,7 @@ use crate::io::clock::Clock;
 use crate::io::cluster::{self, Cluster, Scope};
 use crate::io::pushgateway::Pushgateway;
 use crate::io::{self, Io};
+use crate::objects::shard::Shard;
 use crate::objects::{Policy, Problem};
 use crate::{judges, metrics};
 
@@ -37,7 +36,6 @@ use deliver::outbox::{self, Records};
 use observe::World;
 use problems::Unobserved;
 use report::{Handled, Outcome, Report};
-use shard::Shard;
 use snapshot::Snapshot;
 use step::{Answer, Answers, Decision, Step};
 

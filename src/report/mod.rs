@@ -4,6 +4,7 @@
 pub mod dora;
 pub mod html;
 mod period;
+pub mod replay;
 mod rollouts;
 mod span;
 pub mod text;

@@ -64,7 +64,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: "report",
-        may_use: &["api", "records", "report"],
+        may_use: &["api", "judges", "metrics", "pass", "records", "report"],
         never: EFFECTS,
     },
     Room {

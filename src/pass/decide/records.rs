@@ -26,7 +26,7 @@ const WAITING_BYTES_MAX: usize = 256 * 1024;
 const TEXT_MAX: usize = 1_024;
 
 /// Some address of a metrics system.
-const ANYBODY: &str = "http://prometheus";
+const ANYBODY: &str = "http://metrics";
 
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 const COMMIT: &str = "org.opencontainers.image.revision";

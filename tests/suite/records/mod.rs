@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use davy::io::git::What;
 use davy::pass::deliver::outbox::Records;
-use davy::pass::replay;
 use davy::records::chain::{self, Filed};
+use davy::report::replay;
 
 use crate::git::place::{Over, Place};
 use crate::proof::stage::Story;

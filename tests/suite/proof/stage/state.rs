@@ -82,7 +82,7 @@ pub(crate) fn end_without_evidence(world: &World) -> String {
 pub(crate) fn objects(world: &World) -> String {
     let governed = governed(world);
     let objects = governed.lines().filter(|line| !line.starts_with("Canary "));
-    objects.map(|line| format!("{line}\n")).collect()
+    objects.collect::<Vec<_>>().join("\n")
 }
 
 /// What Davy looks after, without what controllers make of it.

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{DONE, Format, INCOMPLETE, output, trail};
 use crate::api::record::Record;
-use crate::pass::replay::{self, Replayed};
+use crate::command::{DONE, Format, INCOMPLETE, output};
 use crate::records::{self, chain};
+use crate::report::replay::{self, Replayed};
 
 /// Decide again from the recorded inputs, by the same rules; it must come to the same.
 ///
 /// Exits with 1 where this Davy decides otherwise than the record says.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::command) struct Arguments {
     /// Files of records; without any, those of the repository that DAVY_GIT_URL names.
     #[arg(value_name = "RECORD")]
     files: Vec<PathBuf>,
@@ -22,14 +22,14 @@ pub(super) struct Arguments {
     output: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> u8 {
+pub(in crate::command) fn run(arguments: &Arguments) -> u8 {
     let records = if arguments.files.is_empty() {
         from_repository()
     } else {
         arguments
             .files
             .iter()
-            .map(|path| trail::file(path))
+            .map(|path| super::file(path))
             .collect()
     };
     let records = match records {
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 }
 
 fn from_repository() -> Result<Vec<Record>, u8> {
-    let files = super::settings().and_then(|settings| trail::read(&settings))?;
+    let files = crate::command::settings().and_then(|settings| super::read(&settings))?;
     Ok(chain::readable(&files).map(|(_, record)| record).collect())
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{DONE, Format, UNUSABLE, output, trail};
+use crate::command::{DONE, Format, UNUSABLE, output};
 use crate::io::clock::Clock;
 use crate::report::{Period, Since, Trail, dora, html, text};
 
@@ -27,9 +27,8 @@ use crate::report::{Period, Since, Trail, dora, html, text};
 /// Failed deployment recovery time (time to restore): from a failure to the same canary's next
 /// promotion. Failures in a row are one, from the first.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "--help shows backticks as they are")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["dora", "html"]))]
-pub(super) struct Arguments {
+pub(in crate::command) struct Arguments {
     /// DORA's metrics, in all and by canary.
     #[arg(long)]
     dora: bool,
@@ -52,7 +51,7 @@ pub(super) struct Arguments {
     output: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> u8 {
+pub(in crate::command) fn run(arguments: &Arguments) -> u8 {
     match report(arguments) {
         Ok(()) => DONE,
         Err(code) => code,
@@ -65,7 +64,7 @@ fn report(arguments: &Arguments) -> Result<(), u8> {
         output::error(&format!("--since: {why}"));
         UNUSABLE
     })?;
-    let files = super::settings().and_then(|settings| trail::read(&settings))?;
+    let files = crate::command::settings().and_then(|settings| super::read(&settings))?;
     let trail = Trail::new(&files);
     let period = Period::new(since, trail.times(), now);
     let dora = dora::measure(trail.records(), period);

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{DONE, Format, output, trail};
 use crate::api::record::Outcome;
-use crate::pass::replay::{Fate, Policy, backtest};
+use crate::command::{DONE, Format, output};
 use crate::records::{self, chain};
+use crate::report::replay::{Fate, Policy, backtest};
 
 /// Judge the recorded checks under another policy.
 ///
 /// A release that was rolled back has no checks beyond that: where the other policy would have
 /// gone on, its end is unknown.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::command) struct Arguments {
     /// Failed checks that roll back.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i64).range(1..))]
     threshold: Option<i64>,
@@ -37,8 +37,8 @@ fn bound(text: &str) -> Result<(String, f64), String> {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> u8 {
-    let files = match super::settings().and_then(|settings| trail::read(&settings)) {
+pub(in crate::command) fn run(arguments: &Arguments) -> u8 {
+    let files = match crate::command::settings().and_then(|settings| super::read(&settings)) {
         Ok(files) => files,
         Err(code) => return code,
     };

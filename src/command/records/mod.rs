@@ -1,5 +1,11 @@
 //! The records of the repository that the settings name, for the verbs that read them.
 
+pub(super) mod backtest;
+pub(super) mod history;
+pub(super) mod replay;
+pub(super) mod report;
+pub(super) mod verify;
+
 use std::path::Path;
 
 use crate::api::record::Record;
@@ -9,10 +15,10 @@ use crate::records::chain::Filed;
 use crate::settings::Settings;
 use crate::signature::Verdict;
 
-use super::{UNUSABLE, output};
+use crate::command::{UNUSABLE, output};
 
 /// Reads the records, or says what is wrong and with which code to end.
-pub(super) fn read(settings: &Settings) -> Result<Vec<Filed>, u8> {
+fn read(settings: &Settings) -> Result<Vec<Filed>, u8> {
     let Some(git) = settings.git.clone() else {
         output::error("DAVY_GIT_URL: is needed; it says where the records are");
         return Err(UNUSABLE);
@@ -23,7 +29,7 @@ pub(super) fn read(settings: &Settings) -> Result<Vec<Filed>, u8> {
         }
         UNUSABLE
     })?;
-    let runtime = super::runtime()?;
+    let runtime = crate::command::runtime()?;
     match runtime.block_on(remote.read(records::FOLDER)) {
         Ok(trail) => Ok(trail.files.into_iter().map(filed).collect()),
         Err(error) => {
@@ -74,7 +80,7 @@ fn doubt(verdict: &Verdict) -> Option<String> {
 }
 
 /// One record from a file.
-pub(super) fn file(path: &Path) -> Result<Record, u8> {
+fn file(path: &Path) -> Result<Record, u8> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string());
     bytes
         .and_then(|bytes| records::parse(&bytes))

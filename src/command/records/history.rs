@@ -2,25 +2,25 @@
 
 use serde_json::json;
 
-use super::{DONE, Format, output, trail};
 use crate::api::record::{Outcome, Record};
+use crate::command::{DONE, Format, output};
 use crate::records::chain::{self, Filed};
 
 /// Show what was released: the promotion records in Git.
 ///
 /// Reads the repository that DAVY_GIT_URL names; davy verify tells whether it is to be believed.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::command) struct Arguments {
     /// Only this canary.
-    #[arg(value_name = "NAMESPACE/NAME", value_parser = super::canary)]
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = crate::command::canary)]
     canary: Option<(String, String)>,
     /// How the records are written.
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> u8 {
-    let files = match super::settings().and_then(|settings| trail::read(&settings)) {
+pub(in crate::command) fn run(arguments: &Arguments) -> u8 {
+    let files = match crate::command::settings().and_then(|settings| super::read(&settings)) {
         Ok(files) => files,
         Err(code) => return code,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{DONE, Format, INCOMPLETE, UNUSABLE, output, trail};
+use crate::command::{DONE, Format, INCOMPLETE, UNUSABLE, output};
 use crate::io;
 use crate::io::cluster::Cluster;
 use crate::objects::CANARY;
@@ -15,7 +15,7 @@ use crate::settings::Settings;
 ///
 /// Believes the keys that DAVY_GIT_ALLOWED_SIGNERS_FILE allows. Exits with 1 if anything is wrong.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::command) struct Arguments {
     /// Also ask the cluster for each canary's last record: only that shows that the newest ones
     /// were not taken away.
     #[arg(long)]
@@ -25,16 +25,16 @@ pub(super) struct Arguments {
     output: Format,
 }
 
-pub(super) fn run(arguments: &Arguments) -> u8 {
-    match super::settings().and_then(|settings| check(arguments, &settings)) {
+pub(in crate::command) fn run(arguments: &Arguments) -> u8 {
+    match crate::command::settings().and_then(|settings| check(arguments, &settings)) {
         Ok(code) | Err(code) => code,
     }
 }
 
 fn check(arguments: &Arguments, settings: &Settings) -> Result<u8, u8> {
-    let files = trail::read(settings)?;
+    let files = super::read(settings)?;
     let known = if arguments.cluster {
-        let runtime = super::runtime()?;
+        let runtime = crate::command::runtime()?;
         runtime.block_on(last_records(settings)).map_err(|error| {
             output::error(&error);
             UNUSABLE
