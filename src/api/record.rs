@@ -215,7 +215,8 @@ pub struct Check {
     pub max: Option<f64>,
 }
 
-/// A record that waits to be delivered.
+/// A record that waits to be delivered. Status keeps entries as they are: one that a later version
+/// put there must not make the Canary unreadable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxEntry {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
+use serde_json::Value;
 
-use crate::api::record::{OutboxEntry, Release};
+use crate::api::record::Release;
 use crate::api::schema;
 
 /// What should be, and what the last passes saw. Traffic follows it: do not edit it by hand.
@@ -146,7 +147,7 @@ pub struct CanaryStatus {
     /// What happened and was not told everywhere yet. An entry goes when it is known to have arrived.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::outbox")]
-    pub outbox: Vec<OutboxEntry>,
+    pub outbox: Vec<Value>,
 
     /// Counts over the life of the Canary.
     #[serde(skip_serializing_if = "Option::is_none")]

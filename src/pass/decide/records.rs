@@ -198,10 +198,9 @@ fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: 
     let stored = serde_json::to_value(&record).and_then(serde_json::from_value);
     let record = stored.unwrap_or(record);
     status.last_record = Some(records::digest(&records::bytes(&record)));
-    status.outbox.push(OutboxEntry {
-        to: snapshot.policy.outbox.clone(),
-        record,
-    });
+    let to = snapshot.policy.outbox.clone();
+    let entry = serde_json::to_value(OutboxEntry { to, record });
+    status.outbox.extend(entry);
     let size =
         |status: &CanaryStatus| serde_json::to_vec(&status.outbox).map_or(0, |bytes| bytes.len());
     while status.outbox.len() > 1

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::api::canary::Canary;
 use crate::api::record::{OutboxEntry, Record};
@@ -73,15 +74,27 @@ pub fn waiting(canaries: &[Canary], report: &Report) -> BTreeMap<String, Vec<Rec
             .status
             .as_deref()
             .or_else(|| read.get(&handled.canary).copied())?;
-        let waits = status.outbox.iter().filter(|entry| waits(entry));
-        let records: Vec<_> = waits.map(|entry| entry.record.clone()).collect();
+        let entries = status.outbox.iter().filter_map(entry);
+        let waiting = entries.filter(|entry| entry.to.iter().any(|place| place == GIT));
+        let records: Vec<_> = waiting.map(|entry| entry.record).collect();
         (!records.is_empty()).then(|| (handled.canary.clone(), records))
     });
     handled.collect()
 }
 
-fn waits(entry: &OutboxEntry) -> bool {
-    entry.to.iter().any(|place| place == GIT)
+/// An entry that this version can read; others are somebody else's to deliver.
+fn entry(value: &Value) -> Option<OutboxEntry> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+/// What is left of an entry once these records have arrived; nothing if it waits for no other place.
+fn left(value: Value, delivered: &[Record]) -> Option<Value> {
+    let Some(mut entry) = entry(&value).filter(|entry| delivered.contains(&entry.record)) else {
+        return Some(value);
+    };
+    entry.to.retain(|place| place != GIT);
+    let is_waiting = !entry.to.is_empty();
+    is_waiting.then(|| serde_json::to_value(entry).unwrap_or(value))
 }
 
 /// Delivers the records, and takes those from the outboxes that are seen to have arrived.
@@ -159,12 +172,8 @@ async fn forget(cluster: &Cluster, name: &str, delivered: &[Record]) -> Result<(
         };
         let status = canary.status.clone().unwrap_or_default();
         let mut next = status.clone();
-        for entry in &mut next.outbox {
-            if delivered.contains(&entry.record) {
-                entry.to.retain(|place| place != GIT);
-            }
-        }
-        next.outbox.retain(|entry| !entry.to.is_empty());
+        let outbox = next.outbox.into_iter();
+        next.outbox = outbox.filter_map(|value| left(value, delivered)).collect();
         if next == status {
             return Ok(());
         }

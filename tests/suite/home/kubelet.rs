@@ -101,10 +101,12 @@ impl<'a> Kubelet<'a> {
         let mut environment = self.environment(container).await;
         let mounted = self.mount(pod).await;
         for value in environment.values_mut() {
-            for (path, local) in &mounted {
-                if let Some(rest) = value.strip_prefix(&**path) {
-                    *value = format!("{}{rest}", local.display());
-                }
+            let inside = |(path, local): &(String, PathBuf)| {
+                let rest = value.strip_prefix(&**path)?;
+                Some(format!("{}{rest}", local.display()))
+            };
+            if let Some(local) = mounted.iter().find_map(inside) {
+                *value = local;
             }
         }
         Command::new(&self.program)
