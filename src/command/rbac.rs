@@ -33,14 +33,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    let settings = match Settings::from_variables(std::env::vars()) {
+    let settings = match super::settings() {
         Ok(settings) => settings,
-        Err(invalid) => {
-            for problem in invalid.0 {
-                output::error(&problem);
-            }
-            return UNUSABLE;
-        }
+        Err(code) => return code,
     };
     let objects = if arguments.files.is_empty() {
         of_cluster(&settings)

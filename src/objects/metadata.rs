@@ -11,6 +11,14 @@ pub const STEP: &str = "flagger.app/step";
 /// The name by which the API server knows our writes.
 pub const FIELD_MANAGER: &str = "davy";
 
+/// The entries of `managedFields` that are about the object itself, and not about its status: who
+/// wrote it, and when.
+pub fn writers(object: &Value) -> impl Iterator<Item = &Value> {
+    let entries = object["metadata"]["managedFields"].as_array();
+    let entries = entries.into_iter().flatten();
+    entries.filter(|entry| entry["subresource"].as_str().is_none_or(str::is_empty))
+}
+
 /// On a primary's pods: a new value at each promotion, so that they restart.
 pub const FLAGGER_ID: &str = "flagger-id";
 

@@ -6,7 +6,7 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch, PatchOperation, ReplaceOperation};
 use serde_json::Value;
 
-use crate::objects::metadata::{FIELD_MANAGER, STEP};
+use crate::objects::metadata::{FIELD_MANAGER, STEP, writers};
 
 /// What only the server writes, and what a list leaves out of its items.
 const SERVERS_OWN: [(&str, &str); 9] = [
@@ -58,12 +58,8 @@ pub fn stamp(object: &mut Value, step: i64, time: Timestamp) {
 /// of the commit in whole seconds, knows better, unless its clock is ahead of ours: a pass reads for
 /// no longer than a minute after `now`.
 pub fn written_at(object: &Value, now: Timestamp) -> Option<Timestamp> {
-    let entries = object["metadata"]["managedFields"].as_array();
-    let committed = entries
-        .into_iter()
-        .flatten()
+    let committed = writers(object)
         .filter(|entry| entry["manager"] == FIELD_MANAGER)
-        .filter(|entry| entry["subresource"].as_str().is_none_or(str::is_empty))
         .filter_map(|entry| entry["time"].as_str()?.parse().ok())
         .filter(|time: &Timestamp| time.duration_since(now) <= READING_MAX)
         .max();
@@ -72,17 +68,18 @@ pub fn written_at(object: &Value, now: Timestamp) -> Option<Timestamp> {
 
 /// The step that last wrote an object, as far as its annotation tells; others can take that off.
 pub fn step_of(object: &Value) -> Option<i64> {
-    let (number, _) = object["metadata"]["annotations"][STEP]
-        .as_str()?
-        .split_once(' ')?;
-    number.parse().ok()
+    noted(object)?.0.parse().ok()
 }
 
 fn stamped_at(object: &Value) -> Option<Timestamp> {
-    let (_, time) = object["metadata"]["annotations"][STEP]
+    noted(object)?.1.parse().ok()
+}
+
+/// The number and the time that [`stamp`] put there, as texts.
+fn noted(object: &Value) -> Option<(&str, &str)> {
+    object["metadata"]["annotations"][STEP]
         .as_str()?
-        .split_once(' ')?;
-    time.parse().ok()
+        .split_once(' ')
 }
 
 #[cfg(test)]

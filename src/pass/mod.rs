@@ -132,9 +132,9 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let requests = requests.load(Ordering::Relaxed);
-    let mut ours = world.canaries.clone();
-    ours.retain(|canary| is_of_shard(options, &name_of(canary)));
-    report.finish(&ours, seconds, requests);
+    let read = world.canaries.iter();
+    let ours = read.filter(|canary| is_of_shard(options, &name_of(canary)));
+    report.finish(ours, seconds, requests);
     if let Some(pushgateway) = options.pushgateway.as_ref().filter(|_| !options.dry_run) {
         let provider = &options.policy.mesh_provider;
         let told = deliver::metrics(io, pushgateway, &report, provider);

@@ -233,7 +233,12 @@ impl Report {
 
     /// Puts the canaries in order of name, whatever order they were handled in, and keeps of each
     /// that was read what its series tell.
-    pub fn finish(&mut self, read: &[Canary], seconds: f64, api_requests: u64) {
+    pub fn finish<'a>(
+        &mut self,
+        read: impl Iterator<Item = &'a Canary>,
+        seconds: f64,
+        api_requests: u64,
+    ) {
         self.canaries.sort_by(|a, b| a.canary.cmp(&b.canary));
         let claimed: BTreeMap<&str, &CanaryStatus> = self
             .canaries
@@ -241,7 +246,7 @@ impl Report {
             .filter_map(|handled| Some((&*handled.canary, handled.status.as_deref()?)))
             .collect();
         let unclaimed = CanaryStatus::default();
-        let subjects = read.iter().map(|canary| {
+        let subjects = read.map(|canary| {
             let stored = canary.status.as_ref().unwrap_or(&unclaimed);
             let claimed = claimed.get(&*super::name_of(canary)).copied();
             Subject::of(canary, claimed.unwrap_or(stored))

@@ -8,6 +8,7 @@ use crate::api::status::{
     CanaryStatus, CheckStatus, EventType, Phase, Step as ClaimedStep, StepEvent, StepObject, Totals,
 };
 use crate::objects::Key;
+use crate::objects::metadata::writers;
 use crate::pass::converge::plan::{differing, plan};
 use crate::pass::snapshot::{Revision, Snapshot, percent};
 use crate::pass::step::{Decision, Step};
@@ -66,15 +67,10 @@ impl Gap {
 
 /// The field manager that wrote the route last, if not we.
 fn last_writer(snapshot: &Snapshot) -> Option<String> {
-    let managers = snapshot
-        .router
-        .keys(&snapshot.names)
-        .into_iter()
+    let routes = snapshot.router.keys(&snapshot.names).into_iter();
+    let last = routes
         .filter_map(|key| snapshot.objects.get(&key))
-        .filter_map(|route| route["metadata"]["managedFields"].as_array())
-        .flatten();
-    let last = managers
-        .filter(|entry| entry["subresource"].as_str().is_none_or(str::is_empty))
+        .flat_map(|route| writers(route))
         .max_by_key(|entry| entry["time"].as_str().unwrap_or_default().to_owned())?;
     last["manager"]
         .as_str()

@@ -10,7 +10,7 @@ use crate::api::record::{
 };
 use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::metrics;
-use crate::objects::metadata::FIELD_MANAGER;
+use crate::objects::metadata::{FIELD_MANAGER, writers};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Strategy;
 use crate::records;
@@ -151,10 +151,7 @@ fn release(snapshot: &Snapshot, step: &Step) -> Release {
 /// Who last changed the target's template, as far as the API server tells: else who last wrote the
 /// object at all, controllers' statuses and we aside.
 fn actor(target: &Value) -> Option<&str> {
-    let entries = target["metadata"]["managedFields"].as_array()?.iter();
-    let others = entries.filter(|entry| {
-        entry["manager"] != FIELD_MANAGER && entry["subresource"].as_str().is_none_or(str::is_empty)
-    });
+    let others = writers(target).filter(|entry| entry["manager"] != FIELD_MANAGER);
     let last = others.max_by_key(|entry| {
         let has_template = entry["fieldsV1"]["f:spec"]["f:template"].is_object();
         (has_template, entry["time"].as_str())

@@ -67,7 +67,9 @@ impl Records {
 pub fn waiting(canaries: &[Canary], report: &Report) -> BTreeMap<String, Vec<Record>> {
     let read: BTreeMap<String, _> = canaries
         .iter()
-        .filter_map(|canary| Some((crate::pass::name_of(canary), canary.status.as_ref()?)))
+        .filter_map(|canary| Some((canary, canary.status.as_ref()?)))
+        .filter(|(_, status)| !status.outbox.is_empty())
+        .map(|(canary, status)| (crate::pass::name_of(canary), status))
         .collect();
     let handled = report.canaries.iter().filter_map(|handled| {
         let status = handled

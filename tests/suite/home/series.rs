@@ -46,7 +46,7 @@ fn report(canaries: &[Canary], handled: Vec<Handled>) -> Report {
     for handled in handled {
         report.add(handled);
     }
-    report.finish(canaries, 1.5, 7);
+    report.finish(canaries.iter(), 1.5, 7);
     report
 }
 
