@@ -32,7 +32,7 @@
 //! |---|---|---|
 //! | [`api`] | the resources as types | nothing of ours |
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
-//! | [`routers`] [`workloads`] [`metrics`] [`judges`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
+//! | [`routers`] [`workloads`] [`metrics`] [`judges`] [`notifiers`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
 //! | [`records`] | promotion records as files: place, bytes, digest, chain | `api` |
 //! | [`report`] | what the records tell: decided again, DORA's metrics, a page of all rollouts | `api`, `records`, the rules of `pass`, `judges` |
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
@@ -66,6 +66,7 @@ pub mod command;
 pub mod io;
 pub mod judges;
 pub mod metrics;
+pub mod notifiers;
 pub mod objects;
 pub mod pass;
 pub mod records;

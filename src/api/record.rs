@@ -61,6 +61,8 @@ pub enum Outcome {
     Superseded,
     /// The target was set back to the promoted revision before there was a verdict.
     Reverted,
+    /// The release has begun to wait for something: people are told, and Git keeps what ended.
+    Held,
 }
 
 impl fmt::Display for Outcome {
@@ -73,6 +75,7 @@ impl fmt::Display for Outcome {
             Self::PromotionFailed => "promotion-failed",
             Self::Superseded => "superseded",
             Self::Reverted => "reverted",
+            Self::Held => "held",
         })
     }
 }

@@ -184,7 +184,8 @@ impl Tally {
                 Outcome::Initialized
                 | Outcome::NewRevision
                 | Outcome::Superseded
-                | Outcome::Reverted => {}
+                | Outcome::Reverted
+                | Outcome::Held => {}
             }
         }
         if let (Some(first), Some(last), Some(record)) =

@@ -90,7 +90,7 @@ impl<'a> Trail<'a> {
             let record = &entry.record;
             period.contains(record.time.0)
                 && match record.outcome {
-                    Outcome::Initialized => false,
+                    Outcome::Initialized | Outcome::Held => false,
                     Outcome::NewRevision => is_last(record),
                     Outcome::Promoted
                     | Outcome::RolledBack

@@ -58,6 +58,11 @@ const ROOMS: &[Room] = &[
         never: EFFECTS,
     },
     Room {
+        path: "notifiers",
+        may_use: &["api", "objects", "notifiers"],
+        never: EFFECTS,
+    },
+    Room {
         path: "records",
         may_use: &["api", "records"],
         never: EFFECTS,

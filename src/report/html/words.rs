@@ -13,6 +13,7 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::PromotionFailed => "promotion failed",
         Outcome::Superseded => "superseded",
         Outcome::Reverted => "reverted",
+        Outcome::Held => "held",
     }
 }
 
@@ -21,9 +22,11 @@ pub(super) fn kind(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Promoted => "good",
         Outcome::RolledBack | Outcome::PromotionFailed => "bad",
-        Outcome::Initialized | Outcome::NewRevision | Outcome::Superseded | Outcome::Reverted => {
-            "open"
-        }
+        Outcome::Initialized
+        | Outcome::NewRevision
+        | Outcome::Superseded
+        | Outcome::Reverted
+        | Outcome::Held => "open",
     }
 }
 

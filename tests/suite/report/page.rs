@@ -30,7 +30,7 @@ fn records(files: &[Filed]) -> Vec<Record> {
 
 fn words(outcome: Outcome) -> Option<&'static str> {
     Some(match outcome {
-        Outcome::Initialized | Outcome::NewRevision => return None,
+        Outcome::Initialized | Outcome::NewRevision | Outcome::Held => return None,
         Outcome::Promoted => "promoted",
         Outcome::RolledBack => "rolled back",
         Outcome::PromotionFailed => "promotion failed",
