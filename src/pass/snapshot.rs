@@ -141,9 +141,20 @@ impl Snapshot {
         }
     }
 
-    /// Whether the primary can carry the traffic: pods that answer, whatever their rollout does.
     pub fn primary_is_ready(&self) -> bool {
         self.primary_readiness() == Readiness::Ready
+    }
+
+    /// Whether traffic may go back to the primary. One that is on its way to more pods can have
+    /// it: a rollback does not wait for an autoscaler.
+    pub fn primary_can_carry(&self) -> bool {
+        match self.primary_readiness() {
+            Readiness::Ready => true,
+            Readiness::Exceeded(_) => false,
+            Readiness::Waiting(_) => self.primary().is_some_and(|primary| {
+                self.workload.available(primary) > 0 && self.workload.has_one_template(primary)
+            }),
+        }
     }
 
     pub fn canary_readiness(&self) -> Readiness {
@@ -303,9 +314,14 @@ impl Snapshot {
             return BTreeSet::new();
         };
         self.claimed(step)
-            .filter(|(key, _)| self.objects.get(*key).and_then(|o| step_of(o)) != Some(step.number))
+            .filter(|(key, _)| self.step_of(key) != Some(step.number))
             .map(|(key, _)| key.clone())
             .collect()
+    }
+
+    /// The step that last wrote an object, as far as its annotation tells.
+    pub fn step_of(&self, key: &Key) -> Option<i64> {
+        self.objects.get(key).and_then(|object| step_of(object))
     }
 
     /// The objects of a step with the resourceVersions that its claim saw.

@@ -50,6 +50,10 @@ impl Workload for Deployment {
         count(object, "availableReplicas")
     }
 
+    fn has_one_template(&self, object: &Value) -> bool {
+        is_observed(object) && count(object, "updatedReplicas") == count(object, "replicas")
+    }
+
     fn progressed_at(&self, object: &Value) -> Option<Timestamp> {
         condition(object, "Progressing")?["lastUpdateTime"]
             .as_str()?
@@ -58,8 +62,7 @@ impl Workload for Deployment {
     }
 
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness {
-        let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
-        if generation > count(object, "observedGeneration") {
+        if !is_observed(object) {
             return Readiness::Waiting(waiting_for(
                 "observed deployment generation less than desired generation",
             ));
@@ -228,6 +231,12 @@ fn condition<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     conditions
         .iter()
         .find(|condition| condition["type"] == name)
+}
+
+/// Whether the counts in status are about the object as it is now.
+fn is_observed(object: &Value) -> bool {
+    let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
+    count(object, "observedGeneration") >= generation
 }
 
 /// What the rollout still waits for.

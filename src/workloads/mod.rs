@@ -48,6 +48,9 @@ pub trait Workload: Sync {
     /// Pods that are available now.
     fn available(&self, object: &Value) -> i64;
 
+    /// Whether every pod that there is comes from the object's present template.
+    fn has_one_template(&self, object: &Value) -> bool;
+
     /// When its rollout last got further, if it says so.
     fn progressed_at(&self, object: &Value) -> Option<Timestamp>;
 

@@ -138,6 +138,12 @@ async fn write(
         {
             return Ok(false);
         }
+        if attempt > 0 && snapshot.step_of(key) == Some(step.number) {
+            // Another pass has written it for this step. What was changed since is drift: a second
+            // write for the same step might come after the next one was claimed, which does not
+            // name the object.
+            return Ok(true);
+        }
         let mut wanted = match wanted(snapshot, status, key) {
             Ok(Some(wanted)) => wanted,
             // Neither there nor to be there.
@@ -145,9 +151,6 @@ async fn write(
             // What was read meanwhile cannot be written on: the next pass looks again.
             Err(_) => return Ok(false),
         };
-        if attempt > 0 && is_done(snapshot, key, &wanted) {
-            return Ok(true);
-        }
         // Not the time of the claim: a step that is finished late begins to show when it is written.
         stamp(&mut wanted, step.number, clock.now());
         let stamped = wanted["metadata"]["annotations"][STEP].clone();
@@ -205,14 +208,6 @@ async fn send(
     }
 }
 
-/// Whether the object is as wanted although somebody has written it since the claim saw it, as
-/// another pass does that finishes the same step. It would only get a later annotation, perhaps
-/// after the next step was claimed; that nobody can write it on what the claim saw is sure already.
-fn is_done(snapshot: &Snapshot, key: &Key, wanted: &Value) -> bool {
-    let live = snapshot.objects.get(key);
-    live.is_some_and(|live| difference(live, wanted).is_empty())
-}
-
 /// After a conflict: the object first, then the claim, so that a later claim is either seen or
 /// has read this object too.
 async fn is_still_mine(
@@ -233,7 +228,7 @@ async fn is_still_mine(
     // The primary changed under a step that sends traffic back to it: look again first.
     if *key == snapshot.primary_key()
         && percent(status.canary_weight) < snapshot.weight()
-        && !snapshot.primary_is_ready()
+        && !snapshot.primary_can_carry()
     {
         return Ok(false);
     }
@@ -273,7 +268,7 @@ fn returns_traffic(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> boo
 fn empties_canary(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> bool {
     *key == snapshot.target_key()
         && percent(status.canary_weight) == 0
-        && snapshot.canary_available() > 0
+        && snapshot.target_replicas() > 0
         && matches!(wanted(snapshot, status, key), Ok(Some(wanted)) if snapshot.workload.replicas(&wanted) == 0)
 }
 
@@ -305,5 +300,5 @@ async fn primary_answers(
 ) -> Result<bool, cluster::Error> {
     let key = snapshot.primary_key();
     reread(cluster, snapshot, &key).await?;
-    Ok(snapshot.primary_is_ready())
+    Ok(snapshot.primary_can_carry())
 }

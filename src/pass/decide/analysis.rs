@@ -98,7 +98,7 @@ pub(super) fn progressing(snapshot: &Snapshot, gap: &Gap, answers: Option<&Answe
 
 /// The target was set back to what the primary runs: there is nothing left to find out.
 fn set_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
-    if !snapshot.primary_is_ready() && snapshot.weight() > 0 {
+    if !snapshot.primary_can_carry() && snapshot.weight() > 0 {
         return claims::unfinished(snapshot, gap)
             .unwrap_or_else(|| wait("the target was set back; the primary is not ready yet"));
     }
@@ -170,7 +170,7 @@ fn not_ready(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
     }
     if snapshot.canary_available() == 0
         && snapshot.status_weight() > 0
-        && snapshot.primary_is_ready()
+        && snapshot.primary_can_carry()
     {
         let claim = Claim::new(snapshot).weight(0).fresh_counts().warning(text);
         return Some(claim.because(gap, "the canary has no ready pods: its traffic goes back"));

@@ -215,7 +215,7 @@ impl<'a> Claim<'a> {
         let shown = snapshot.weight();
         let mut reason = reason.to_owned();
         let lowers = percent(status.canary_weight) < shown;
-        if lowers && !snapshot.primary_is_ready() && snapshot.target_replicas() > 0 {
+        if lowers && !snapshot.primary_can_carry() && snapshot.target_replicas() > 0 {
             // Traffic goes back to the primary only when it can carry it.
             status.canary_weight = Some(i64::from(shown));
             reason = format!("{reason}; the canary keeps {shown} % until the primary is ready");

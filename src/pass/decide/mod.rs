@@ -125,7 +125,7 @@ fn traffic_first(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
     let has_route = snapshot.route_weight.is_some() && phase != Phase::Terminating;
     let waits = has_route
         && shown > wanted
-        && !snapshot.primary_is_ready()
+        && !snapshot.primary_can_carry()
         && snapshot.target_replicas() > 0;
     let starts = analysis::is_new_revision(snapshot);
     if waits && !starts && matches!(phase, Phase::Progressing | Phase::WaitingPromotion) {
@@ -225,7 +225,7 @@ fn at_rest(snapshot: &Snapshot, gap: &Gap) -> Decision {
     }
     let phase = snapshot.phase();
     if phase == Some(Phase::Failed) && snapshot.status_weight() > 0 {
-        if !snapshot.primary_is_ready() {
+        if !snapshot.primary_can_carry() {
             return wait("the canary keeps the traffic until the primary is ready");
         }
         let reason = "the primary is ready and takes the traffic back";

@@ -14,12 +14,7 @@ use crate::proof::stage::others::OTHERS;
 use crate::proof::stage::stops::{Tried, all, cuts, tell};
 
 /// Schedules of a run of the suite; `DAVY_SCHEDULES` asks for more.
-///
-/// Of the first 100,000 ten still break an invariant. Seven (13123, 41754, 62339, 72008, 78595,
-/// 89752, 97286) by a write that was under way when the next step was claimed and was not named by
-/// it (s5); in three (35599, 96785, 97608) the primary became ready between a pass' reading and its
-/// claim, by which t8 judges. Until they are understood to the end the suite runs those before them.
-const SCHEDULES: u64 = 13_000;
+const SCHEDULES: u64 = 100_000;
 const PASSES: usize = 3;
 /// One in so many is played on until the canary is at rest.
 const PLAYED_OUT: u64 = 32;

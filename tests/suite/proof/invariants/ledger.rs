@@ -11,6 +11,9 @@ use super::release::{Claim, Release, Role};
 use super::route::canary_percent;
 use super::{Verb, Write};
 
+/// The annotation that every write of ours leaves.
+const MARK: &str = "flagger.app/step";
+
 #[derive(Clone)]
 pub(super) struct Ledger {
     ours: &'static str,
@@ -75,17 +78,19 @@ impl Ledger {
         // The weight on the route that the claim saw, which another tool may have changed since.
         let seen = objects.iter().find(|(key, _)| *key == route);
         let seen = seen.and_then(|(_, version)| release.shown.get(version));
+        let at = step["time"].as_str().and_then(|time| time.parse().ok());
+        let at = at.unwrap_or(write.at);
+        let primary_available = self.available(&names.primary());
         Some(Arc::new(Claim {
             number: step["number"].as_i64().unwrap_or(0),
-            at: step["time"]
-                .as_str()
-                .and_then(|time| time.parse().ok())
-                .unwrap_or(write.at),
+            at,
             canary: after.clone(),
             live_weight: seen.copied().unwrap_or_else(|| self.weight(release)),
             objects,
             canary_available: self.available(&names.target()),
-            primary_available: self.available(&names.primary()),
+            primary_available,
+            primary_carried: self.get(&names.primary()).is_some_and(carries)
+                && release.primary_since.is_none_or(|since| since < at),
         }))
     }
 
@@ -185,6 +190,7 @@ impl Ledger {
             // Whoever loses the status loses what was known of earlier steps.
             release.claims.clear();
             release.written.clear();
+            release.effects.clear();
         }
         if let Some(claim) = claim {
             if let Some(pass) = write.pass {
@@ -209,7 +215,10 @@ impl Ledger {
                     .role(&write.key, write.after.as_deref())
                     .is_some()
             {
-                release.written.insert(write.key.clone(), (stamp, at));
+                release.written.insert(write.key.clone(), stamp);
+                if has_effect(write) {
+                    release.effects.insert(write.key.clone(), (stamp, at));
+                }
             }
             let names = &release.names;
             let selector = |object: &Option<Arc<Value>>| {
@@ -227,6 +236,12 @@ impl Ledger {
                 && write.before.as_deref().is_some_and(is_rolling_out)
             {
                 release.rolled_out = Some(at);
+            }
+            if release.names.primary() == write.key {
+                let answers = |object: &Option<Arc<Value>>| object.as_deref().is_some_and(carries);
+                if !answers(&write.before) && answers(&write.after) {
+                    release.primary_since = Some(write.at);
+                }
             }
             if release.names.route() == write.key {
                 if let Some(route) = &write.after {
@@ -273,12 +288,43 @@ impl Ledger {
 
     /// How many pods of a workload answer.
     pub(super) fn available(&self, workload: &Key) -> i64 {
-        let status = self.get(workload).map(|object| &object["status"]);
-        let count = |field: &str| status.and_then(|status| status[field].as_i64());
-        count("availableReplicas")
-            .or(count("numberAvailable"))
-            .unwrap_or(0)
+        self.get(workload).map_or(0, available)
     }
+}
+
+/// Whether traffic may go to a primary: pods that answer, all of one template.
+fn carries(primary: &Value) -> bool {
+    let status = |field: &str| primary["status"][field].as_i64().unwrap_or(0);
+    available(primary) > 0
+        && status("observedGeneration") >= primary["metadata"]["generation"].as_i64().unwrap_or(0)
+        && status("updatedReplicas") == status("replicas")
+}
+
+/// Whether more than our own mark is new on the object.
+pub(super) fn has_effect(write: &Write) -> bool {
+    let unmarked = |object: &Option<Arc<Value>>| {
+        let mut object = object.as_deref().cloned().unwrap_or_default();
+        let metadata = &mut object["metadata"];
+        if let Some(annotations) = metadata["annotations"].as_object_mut() {
+            annotations.remove(MARK);
+        }
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.retain(|field, value| {
+                let is_kept_by_server =
+                    matches!(&**field, "resourceVersion" | "generation" | "managedFields");
+                !is_kept_by_server && *value != Value::Object(serde_json::Map::new())
+            });
+        }
+        object
+    };
+    unmarked(&write.before) != unmarked(&write.after)
+}
+
+fn available(workload: &Value) -> i64 {
+    let count = |field: &str| workload["status"][field].as_i64();
+    count("availableReplicas")
+        .or(count("numberAvailable"))
+        .unwrap_or(0)
 }
 
 impl Moment<'_> {
@@ -336,6 +382,6 @@ pub(super) fn replicas(workload: &Value) -> i64 {
 
 /// The number in the annotation that every write of ours leaves.
 fn stamp_of(object: &Value) -> Option<i64> {
-    let text = object["metadata"]["annotations"]["flagger.app/step"].as_str()?;
+    let text = object["metadata"]["annotations"][MARK].as_str()?;
     text.split(' ').next()?.parse().ok()
 }

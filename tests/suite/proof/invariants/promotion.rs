@@ -217,7 +217,7 @@ pub(super) fn p7_rollback_takes_one_step(moment: &Moment<'_>) -> Result<(), Stri
     let is_ours = !moment.release.foreign;
     // A claim that goes on with the rollback, where something was in its way, names the route.
     let goes_on = claim.recorded(&moment.release.names.route()).is_some();
-    if rolls_back && is_ours && weight > 0 && claim.primary_available > 0 && !goes_on {
+    if rolls_back && is_ours && weight > 0 && claim.primary_carried && !goes_on {
         return Err(format!(
             "{} is claimed with {weight} % on the canary",
             claim.number

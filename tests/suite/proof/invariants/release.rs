@@ -143,6 +143,9 @@ pub(crate) struct Claim {
     pub(super) live_weight: u8,
     pub(super) canary_available: i64,
     pub(super) primary_available: i64,
+    /// Whether the primary could carry the traffic all the time since the claim's pass began: it
+    /// cannot have seen anything else.
+    pub(super) primary_carried: bool,
 }
 
 impl Claim {
@@ -210,8 +213,10 @@ pub(crate) struct Release {
     pub(super) canary: Arc<Value>,
     pub(super) names: Arc<Names>,
     pub(super) claims: Vec<Arc<Claim>>,
-    /// The latest step that wrote an object, and when.
-    pub(super) written: BTreeMap<Key, (i64, Timestamp)>,
+    /// The latest step that wrote an object.
+    pub(super) written: BTreeMap<Key, i64>,
+    /// The latest that changed more than our mark on it, and when.
+    pub(super) effects: BTreeMap<Key, (i64, Timestamp)>,
     /// The weight that the route has shown, by its resourceVersion.
     pub(super) shown: BTreeMap<String, u8>,
     /// Set while the weight on the route is somebody else's.
@@ -220,6 +225,8 @@ pub(crate) struct Release {
     pub(super) raised: Option<usize>,
     /// When the target was last seen to be rolling out, until the write that ended it.
     pub(super) rolled_out: Option<Timestamp>,
+    /// Since when the primary can carry the traffic, where it could not always.
+    pub(super) primary_since: Option<Timestamp>,
     /// When we last moved traffic: by the route, or by the Service that clients use.
     pub(super) moved: Option<Timestamp>,
     /// Which steps a pass claimed.

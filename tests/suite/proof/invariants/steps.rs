@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Verb;
-use super::ledger::Moment;
+use super::ledger::{Moment, has_effect};
 use super::release::{Claim, Role};
 
 /// One pass claims at most one step of a canary.
@@ -103,11 +103,7 @@ pub(super) fn s4_never_again_after_a_later_step(moment: &Moment<'_>) -> Result<(
     if !is_step_write(moment) {
         return Ok(());
     }
-    let last = moment
-        .release
-        .written
-        .get(&moment.write.key)
-        .map(|(number, _)| *number);
+    let last = moment.release.written.get(&moment.write.key).copied();
     let stamp = moment.stamp.ok_or("it bears no number of a step")?;
     match last {
         Some(last) if last > stamp => Err(format!("step {stamp} writes after step {last}")),
@@ -116,7 +112,8 @@ pub(super) fn s4_never_again_after_a_later_step(moment: &Moment<'_>) -> Result<(
 }
 
 /// Every write belongs to a step that status has claimed and that names the object. Once a later
-/// step is claimed, it lands only where that one will write too.
+/// step is claimed, it lands only where that one will write too: in its own pass, or, as nothing
+/// there bears its number, carried into the claim after it.
 pub(super) fn s5_late_writes_have_no_effect(moment: &Moment<'_>) -> Result<(), String> {
     if !is_step_write(moment) {
         return Ok(());
@@ -129,9 +126,11 @@ pub(super) fn s5_late_writes_have_no_effect(moment: &Moment<'_>) -> Result<(), S
         return Err(format!("step {} does not name it", step.number));
     }
     let last = moment.release.last().map_or(step, |last| last);
-    let live = moment.write.before.as_deref();
-    let version = live.and_then(|object| object["metadata"]["resourceVersion"].as_str());
-    if last.number > step.number && last.recorded(key) != Some(version.unwrap_or_default()) {
+    // What is not there cannot be taken over. Nothing reads an earlier config's copy before the
+    // next promotion has written it anew.
+    let is_spare = moment.write.verb == Verb::Create && key.name.ends_with("-primary-previous");
+    let is_late = last.number > step.number && last.recorded(key).is_none();
+    if is_late && !is_spare && has_effect(moment.write) {
         return Err(format!(
             "step {} writes after step {} was claimed, which does not write it",
             step.number, last.number
@@ -163,7 +162,7 @@ pub(super) fn s6_a_step_is_observed_before_the_next(moment: &Moment<'_>) -> Resu
     if !is_gated(claim, previous) {
         return Ok(());
     }
-    let written = moment.release.written.values();
+    let written = moment.release.effects.values();
     let of_previous = written.filter(|(number, _)| *number == previous.number);
     match of_previous.map(|(_, at)| *at).max() {
         Some(since) => is_due(moment, claim, since),

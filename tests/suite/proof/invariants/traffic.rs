@@ -161,7 +161,9 @@ pub(super) fn t8_new_revision_starts_at_zero(moment: &Moment<'_>) -> Result<(), 
     let weight = claim.weight();
     // Another controller's analysis goes on where it is.
     let is_adopted = previous.is_none() && weight == claim.live_weight;
-    if is_adopted || (claim.primary_available < 1 && weight <= claim.live_weight) {
+    // Where the traffic is, or was until somebody lowered it while this was decided.
+    let known = previous.map_or(0, Claim::weight).max(claim.live_weight);
+    if is_adopted || (!claim.primary_carried && weight <= known) {
         return Ok(());
     }
     Err(format!("it starts with {weight} %"))
