@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::analysis::OnNoData;
 use crate::api::schema;
-use crate::api::status::{CheckStatus, Phase};
+use crate::api::status::{CheckStatus, Phase, StepEvent};
 
 /// What a record is written as; readers of a later one refuse what they do not know.
 pub const VERSION: u32 = 1;
@@ -226,6 +226,27 @@ pub struct OutboxEntry {
     /// Where it is still to arrive.
     pub to: Vec<String>,
     pub record: Record,
+}
+
+/// What the Events of one step told, as the event webhook tells it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Told {
+    pub namespace: String,
+    /// Of the Canary.
+    pub name: String,
+    /// UID of the Canary: another one of the same name has another.
+    pub uid: String,
+    /// Number of the step.
+    pub step: i64,
+    /// When the step was claimed, however late this is delivered.
+    pub time: Time,
+    /// The phase that the step came to.
+    pub phase: Phase,
+    /// Tells one revision and its configs from another.
+    pub checksum: String,
+    /// In the order in which they happened; at most 5.
+    pub events: Vec<StepEvent>,
 }
 
 #[expect(

@@ -1,14 +1,30 @@
 //! Channels that people hear of releases in: one file each, and their table.
 //! A notifier turns a piece of news into one request and reads the reply; it sends nothing, and it
-//! does not decide what is news.
+//! does not decide what is news. Beside them: the text that all of them tell (`words`), the form
+//! that three of them share (`attachment`), and the webhook of Events (`event`).
 
 use std::fmt;
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde_json::Value;
 
 use crate::api::analysis::Severity;
 use crate::api::record::{Outcome, Record};
 use crate::objects::Problem;
+
+mod attachment;
+pub mod discord;
+pub mod event;
+pub mod gchat;
+pub mod msteams;
+pub mod rocket;
+pub mod slack;
+pub mod webhook;
+pub mod words;
+
+/// Tells a repeat from another message, for receivers that look.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Where a channel is, and what it takes to write to it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -70,6 +86,39 @@ pub trait Notifier: Sync {
     }
 }
 
+/// Every notifier, by its kind.
+static NOTIFIERS: &[&dyn Notifier] = &[
+    &discord::Discord,
+    &gchat::Gchat,
+    &msteams::Msteams,
+    &rocket::Rocket,
+    &slack::Slack,
+    &webhook::Webhook,
+];
+
+/// Every kind that there is.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    NOTIFIERS.iter().map(|notifier| notifier.kind())
+}
+
+/// The notifier of this kind; an unknown one is a problem that names the known.
+pub fn notifier(kind: &str) -> Result<&'static dyn Notifier, Problem> {
+    let found = NOTIFIERS
+        .iter()
+        .copied()
+        .find(|notifier| notifier.kind() == kind);
+    found.ok_or_else(|| {
+        let known: Vec<_> = kinds().collect();
+        Problem::field(
+            "spec.type",
+            format!(
+                "\"{kind}\" is not supported; known are {}",
+                known.join(", ")
+            ),
+        )
+    })
+}
+
 /// How bad a piece of news is.
 pub fn severity(outcome: Outcome) -> Severity {
     match outcome {
@@ -81,4 +130,37 @@ pub fn severity(outcome: Outcome) -> Severity {
         Outcome::Held => Severity::Warn,
         Outcome::RolledBack | Outcome::PromotionFailed => Severity::Error,
     }
+}
+
+/// Where a message goes. What is wrong with an address is told without showing it.
+fn uri(address: &str) -> Result<http::Uri, Problem> {
+    let wrong = |why: &str| Problem::field("address", why);
+    if address.is_empty() {
+        return Err(wrong("none is given"));
+    }
+    let uri: http::Uri = address
+        .parse()
+        .map_err(|_| wrong("not the address of a server"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
+        _ => Err(wrong("neither http:// nor https:// and a host")),
+    }
+}
+
+/// The request that carries a body, named by the key that tells its repeats.
+fn post(
+    uri: http::Uri,
+    key: &str,
+    content_type: &'static str,
+    body: &Value,
+) -> Result<http::Request<Bytes>, Problem> {
+    let key = HeaderValue::from_str(key)
+        .map_err(|_| Problem::field("idempotency key", "not fit for a header"))?;
+    let mut request = http::Request::new(Bytes::from(body.to_string()));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(IDEMPOTENCY_KEY, key);
+    Ok(request)
 }

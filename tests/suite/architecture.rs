@@ -299,7 +299,7 @@ fn every_folder_of_the_house_is_in_the_table() {
 #[test]
 fn plug_ins_do_not_know_each_other() {
     let mut wrong = Vec::new();
-    for folder in ["routers", "workloads", "metrics"] {
+    for folder in ["routers", "workloads", "metrics", "notifiers"] {
         for file in files(&root().join(folder)) {
             for other in PLUG_INS.iter().filter(|other| **other != folder) {
                 if imports(&code(&file)).contains(*other) {

@@ -18,6 +18,7 @@ mod generated;
 mod git;
 mod home;
 mod metrics;
+mod notifiers;
 mod parity;
 mod plug_ins;
 mod podinfo;

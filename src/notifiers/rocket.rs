@@ -1,0 +1,54 @@
+//! Rocket.Chat, by an incoming webhook.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::api::analysis::Severity;
+use crate::notifiers::attachment::{self, Style};
+use crate::notifiers::{Channel, News, Notifier, post, uri};
+use crate::objects::Problem;
+
+const STYLE: Style = Style {
+    color: |severity| match severity {
+        Severity::Info => "#0076D7",
+        Severity::Warn => "#FFA500",
+        Severity::Error => "#FF0000",
+    },
+    // Mentions count in a message's own text only, which stays empty. Of markup, a link is what
+    // could mislead.
+    escape: |text| text.replace("](", "] ("),
+    link: |link| {
+        let title = link.title.replace(['[', ']'], " ");
+        format!("[{title}]({})", link.address)
+    },
+    field_max: 2_000,
+    name_max: 320,
+};
+
+#[derive(Debug)]
+pub struct Rocket;
+
+impl Notifier for Rocket {
+    fn kind(&self) -> &'static str {
+        "rocket"
+    }
+
+    fn request(&self, channel: &Channel, news: &News<'_>) -> Result<http::Request<Bytes>, Problem> {
+        let body = attachment::body(channel, news, &STYLE);
+        let uri = uri(&channel.address)?;
+        post(uri, news.idempotency_key, "application/json", &body)
+    }
+
+    /// Success is said in the body too.
+    fn delivered(&self, reply: &http::Response<Bytes>) -> Result<(), String> {
+        if !reply.status().is_success() {
+            return Err(format!("rocket answers {}", reply.status()));
+        }
+        match serde_json::from_slice::<Value>(reply.body()) {
+            Ok(answer) if answer["success"] == false => {
+                Err("rocket answers: no success".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
