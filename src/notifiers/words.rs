@@ -230,18 +230,14 @@ fn failed(steps: &[Evidence]) -> impl Iterator<Item = &CheckStatus> {
     latest.into_iter().take(CHECKS_MAX)
 }
 
-/// `request-success-rate: 69.17 against >= 99`
+/// `request-success-rate: 69.17 against >= 99`; without a value, why there is none.
 fn against(check: &CheckStatus) -> String {
-    let value = check.value.map(number);
-    let value = value.or_else(|| check.why.clone());
-    let mut text = format!(
-        "{}: {}",
-        check.metric,
-        value.as_deref().unwrap_or("no answer")
-    );
-    if let Some(threshold) = &check.threshold {
-        text.extend([" against ", threshold]);
-    }
+    let metric = &check.metric;
+    let text = match (check.value.map(number), &check.threshold) {
+        (Some(value), Some(threshold)) => format!("{metric}: {value} against {threshold}"),
+        (Some(value), None) => format!("{metric}: {value}"),
+        (None, _) => format!("{metric}: {}", check.why.as_deref().unwrap_or("no answer")),
+    };
     plain(&text, CHECK_MAX)
 }
 
