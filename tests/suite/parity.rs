@@ -216,12 +216,12 @@ fn bare(mut object: Value) -> Value {
                 status.insert(hash.to_owned(), json!("a hash"));
             }
         }
-        for condition in status
-            .get_mut("conditions")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
+        // Flagger knows none of the others.
+        let mut conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+        if let Some(conditions) = &mut conditions {
+            conditions.retain(|condition| condition["type"] == "Promoted");
+        }
+        for condition in conditions.into_iter().flatten() {
             let condition = condition.as_object_mut().expect("a condition");
             condition.remove("lastTransitionTime");
             condition.remove("lastUpdateTime");

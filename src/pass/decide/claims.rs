@@ -229,6 +229,7 @@ impl<'a> Claim<'a> {
         status.failed_checks.get_or_insert(0);
         status.iterations.get_or_insert(0);
         status.canary_weight.get_or_insert(0);
+        conditions::set_health(&mut status, snapshot.now);
         let planned = match plan(snapshot, &status) {
             Ok(planned) => planned,
             Err(problem) => return super::refuse(problem),

@@ -1,4 +1,5 @@
-//! The condition `Promoted`, by which `kubectl wait --for=condition=promoted` works.
+//! The conditions: Flagger's `Promoted`, by which `kubectl wait --for=condition=promoted` works, and
+//! beside it those by which kstatus tells health, and with it Flux and Argo CD.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,6 +9,12 @@ use crate::api::status::{CanaryCondition, CanaryStatus, ConditionStatus, Phase};
 use super::words;
 
 pub(super) const PROMOTED: &str = "Promoted";
+/// The canary serves what was asked for.
+const READY: &str = "Ready";
+/// On the way there.
+const RECONCILING: &str = "Reconciling";
+/// Not on the way any more: somebody must change something.
+const STALLED: &str = "Stalled";
 /// Why an analysis ended without a verdict: the target was set back while it ran.
 pub(super) const REVERTED: &str = "Reverted";
 /// Why a canary failed that had passed its analysis.
@@ -37,7 +44,7 @@ pub(super) const HEALED: Cause = Cause {
     message: "Promotion failed, primary has its previous template back.",
 };
 
-/// Sets the phase and its condition; the transition time moves only with the condition's status.
+/// Sets the phase and what `Promoted` says of it.
 pub(super) fn set(
     status: &mut CanaryStatus,
     kind: &str,
@@ -56,36 +63,92 @@ pub(super) fn set(
         || words::condition(kind, phase),
         |cause| cause.message.to_owned(),
     );
-    let old = status
-        .conditions
+    put(
+        &mut status.conditions,
+        PROMOTED,
+        truth,
+        &reason,
+        &message,
+        now,
+    );
+}
+
+/// Sets the conditions of health, as kstatus reads them: Reconciling is progress, Stalled a failure
+/// that waits for somebody, and neither of them beside a true Ready is what was asked for. Only
+/// Ready is ever not true: one of the others that is there and false would be news to some readers.
+pub(super) fn set_health(status: &mut CanaryStatus, now: Timestamp) {
+    let Some(phase) = status.phase else { return };
+    let (ready, other) = match phase {
+        Phase::Initialized | Phase::Succeeded => (ConditionStatus::True, None),
+        Phase::Failed => (ConditionStatus::False, Some(STALLED)),
+        Phase::Initializing
+        | Phase::Waiting
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Promoting
+        | Phase::Finalising
+        | Phase::Terminating
+        | Phase::Terminated => (ConditionStatus::Unknown, Some(RECONCILING)),
+    };
+    let conditions = &mut status.conditions;
+    let promoted = conditions
         .iter()
         .find(|condition| condition.r#type == PROMOTED);
-    if old.is_some_and(|old| old.status == truth && old.reason == reason && old.message == message)
+    let (reason, message) = promoted.map_or_else(
+        || (format!("{phase:?}"), String::new()),
+        |promoted| (promoted.reason.clone(), promoted.message.clone()),
+    );
+    conditions.retain(|condition| {
+        let name = &*condition.r#type;
+        (name != RECONCILING && name != STALLED) || Some(name) == other
+    });
+    put(conditions, READY, ready, &reason, &message, now);
+    if let Some(other) = other {
+        put(
+            conditions,
+            other,
+            ConditionStatus::True,
+            &reason,
+            &message,
+            now,
+        );
+    }
+}
+
+/// Other tools' conditions stay where they are, and the transition time moves only with the
+/// condition's status.
+fn put(
+    conditions: &mut Vec<CanaryCondition>,
+    name: &str,
+    truth: ConditionStatus,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
+    let old = conditions
+        .iter_mut()
+        .find(|condition| condition.r#type == name);
+    if let Some(old) = &old
+        && old.status == truth
+        && old.reason == reason
+        && old.message == message
     {
         return;
     }
-    let last_transition_time = match old {
-        Some(old) if old.status == truth && old.last_transition_time.is_some() => {
-            old.last_transition_time.clone()
-        }
-        _ => Some(Time(now)),
-    };
-    let promoted = CanaryCondition {
-        r#type: PROMOTED.to_owned(),
+    let same = old.as_ref().filter(|old| old.status == truth);
+    let since = same.and_then(|old| old.last_transition_time.clone());
+    let condition = CanaryCondition {
+        r#type: name.to_owned(),
         status: truth,
-        reason,
-        message,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
         last_update_time: Some(Time(now)),
-        last_transition_time,
+        last_transition_time: since.or(Some(Time(now))),
     };
-    // Other tools' conditions stay where they are.
-    match status
-        .conditions
-        .iter_mut()
-        .find(|condition| condition.r#type == PROMOTED)
-    {
-        Some(condition) => *condition = promoted,
-        None => status.conditions.insert(0, promoted),
+    match old {
+        Some(old) => *old = condition,
+        None if name == PROMOTED => conditions.insert(0, condition),
+        None => conditions.push(condition),
     }
 }
 

@@ -249,6 +249,11 @@ fn at_rest(snapshot: &Snapshot, gap: &Gap) -> Decision {
             "the primary is missing, and the target carries another revision than the promoted one: set it back, and the primary is made again",
         );
     }
+    if snapshot.status.observed_generation != snapshot.canary.metadata.generation {
+        // Until it is, health reads as not known.
+        return Claim::new(snapshot)
+            .because(gap, "the Canary was changed; there is no new revision");
+    }
     let foreign = snapshot.status.primary_spec.is_some()
         && snapshot.status.primary_spec != snapshot.primary_hash();
     if foreign {
