@@ -4,6 +4,7 @@
     reason = "a panic with a text is how a test reports"
 )]
 
+mod account;
 mod jobs;
 mod kubelet;
 mod manifests;
