@@ -30,8 +30,9 @@ use crate::api::schema;
     ),
 ]))]
 pub struct AlertProviderSpec {
-    /// Which chat system it is.
-    #[schemars(transform = schema::one_of(&["slack", "msteams", "discord", "rocket", "gchat"]))]
+    /// Which chat system it is; webhook is any program that takes CloudEvents, grafana one that gets
+    /// an annotation for each piece of news.
+    #[schemars(transform = schema::one_of(&["slack", "msteams", "discord", "rocket", "gchat", "webhook", "grafana"]))]
     pub r#type: String,
 
     /// Address of the incoming webhook. Who knows it can write to the channel, so secretRef is the
@@ -56,7 +57,8 @@ pub struct AlertProviderSpec {
     pub proxy: Option<String>,
 
     /// The Secret with the address of the incoming webhook, in the namespace of the AlertProvider.
-    /// Its keys: address, and for slack token, which is sent as a bearer token.
+    /// Its keys: address; for slack and grafana token, which is sent as a bearer token; for webhook
+    /// signingKey, by which messages are signed as Standard Webhooks says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
 }

@@ -218,14 +218,24 @@ pub struct Check {
     pub max: Option<f64>,
 }
 
-/// A record that waits to be delivered. Status keeps entries as they are: one that a later version
-/// put there must not make the Canary unreadable.
+/// What waits to be delivered. Status keeps entries as they are: one that a later version put there
+/// must not make the Canary unreadable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxEntry {
     /// Where it is still to arrive.
     pub to: Vec<String>,
-    pub record: Record,
+    #[serde(flatten)]
+    pub news: News,
+}
+
+/// What an entry of an outbox holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum News {
+    Record(Box<Record>),
+    /// The Events of a step.
+    Told(Told),
 }
 
 /// What the Events of one step told, as the event webhook tells it again.

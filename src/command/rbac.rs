@@ -96,6 +96,11 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
     if policy.config_tracking && refers {
         needs.push(Need::ConfigTracking);
     }
+    let spec = &canary.spec;
+    let analysis = spec.analysis.as_ref().or(spec.canary_analysis.as_ref());
+    if analysis.is_some_and(|analysis| !analysis.alerts.is_empty()) {
+        needs.push(Need::Alerts);
+    }
     Ok(needs)
 }
 

@@ -11,7 +11,7 @@ use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
 use crate::objects::shard::Shard;
-use crate::pass::deliver::outbox::Records;
+use crate::pass::deliver::records::Records;
 use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
 use crate::pass::{self, Options};
@@ -161,6 +161,7 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
             settings: git,
             skip_ci: settings.git_skip_ci,
         }),
+        alerts: Some(settings.alerts),
         concurrency: settings.concurrency,
         deadline: settings.pass_deadline,
         dry_run: arguments.dry_run,

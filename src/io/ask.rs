@@ -70,7 +70,8 @@ pub async fn probe(io: &Io, provider: &dyn Provider, checks: &[Check]) -> Result
     probes.buffered(ASK_CONCURRENCY).try_collect().await
 }
 
-async fn reply(io: &Io, request: http::Request<Bytes>) -> Reply {
+/// What comes back for one request.
+pub async fn reply(io: &Io, request: http::Request<Bytes>) -> Reply {
     io.wire
         .clone()
         .oneshot(request)

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::objects::{CANARY, CONFIG_MAP, DEPLOYMENT, EVENT, Kind, REPLICA_SET, SECRET, SERVICE};
+use crate::objects::{
+    ALERT_PROVIDER, CANARY, CONFIG_MAP, DEPLOYMENT, EVENT, Kind, REPLICA_SET, SECRET, SERVICE,
+};
 
 /// What of a canary, or of the settings, makes a right needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +14,8 @@ pub enum Need {
     Always,
     /// `DAVY_CONFIG_TRACKING`, and a target that refers to configs.
     ConfigTracking,
+    /// A Canary that names alerts.
+    Alerts,
     /// An object of this kind that is read and written: a route, an autoscaler.
     Kind(&'static Kind),
 }
@@ -48,6 +52,12 @@ static CONFIGS: [Right; 2] = [
     configs(&SECRET, &["create", "get", "patch"]),
 ];
 
+static ALERTS: [Right; 2] = [
+    alerts(&ALERT_PROVIDER, &["get"]),
+    // The address of a channel.
+    alerts(&SECRET, &["get"]),
+];
+
 const fn always(
     kind: &'static Kind,
     subresource: &'static str,
@@ -70,6 +80,15 @@ const fn configs(kind: &'static Kind, verbs: &'static [&'static str]) -> Right {
     }
 }
 
+const fn alerts(kind: &'static Kind, verbs: &'static [&'static str]) -> Right {
+    Right {
+        need: Need::Alerts,
+        kind,
+        subresource: "",
+        verbs,
+    }
+}
+
 /// A rule of a Role: resources of one group with the same verbs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
@@ -82,9 +101,9 @@ pub struct Rule {
 pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
     let kinds = needs.iter().filter_map(|need| match need {
         Need::Kind(kind) => Some(*kind),
-        Need::Always | Need::ConfigTracking => None,
+        Need::Always | Need::ConfigTracking | Need::Alerts => None,
     });
-    let fixed = ALWAYS.iter().chain(&CONFIGS);
+    let fixed = ALWAYS.iter().chain(&CONFIGS).chain(&ALERTS);
     let fixed = fixed.filter(|right| needs.contains(&right.need));
     let mut verbs: BTreeMap<(&'static str, String), BTreeSet<&'static str>> = BTreeMap::new();
     let mut allow = |kind: &Kind, subresource: &str, allowed: &[&'static str]| {

@@ -6,7 +6,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::analysis::Severity;
@@ -17,6 +18,7 @@ mod attachment;
 pub mod discord;
 pub mod event;
 pub mod gchat;
+pub mod grafana;
 pub mod msteams;
 pub mod rocket;
 pub mod slack;
@@ -25,6 +27,8 @@ pub mod words;
 
 /// Tells a repeat from another message, for receivers that look.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+const ALERT_PROVIDER: &str = "alertprovider/";
 
 /// Where a channel is, and what it takes to write to it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct News<'a> {
     pub idempotency_key: &'a str,
     /// Where to read on.
     pub links: &'a [Link],
+    /// When this is sent, which may be long after what it tells of.
+    pub sent_at: Timestamp,
 }
 
 /// A page that people may want to see, as the settings name it.
@@ -90,6 +96,7 @@ pub trait Notifier: Sync {
 static NOTIFIERS: &[&dyn Notifier] = &[
     &discord::Discord,
     &gchat::Gchat,
+    &grafana::Grafana,
     &msteams::Msteams,
     &rocket::Rocket,
     &slack::Slack,
@@ -119,6 +126,16 @@ pub fn notifier(kind: &str) -> Result<&'static dyn Notifier, Problem> {
     })
 }
 
+/// The place in an outbox that stands for a channel of an AlertProvider.
+pub fn place_of(namespace: &str, name: &str) -> String {
+    format!("{ALERT_PROVIDER}{namespace}/{name}")
+}
+
+/// Namespace and name of the AlertProvider that a place stands for.
+pub fn provider_at(place: &str) -> Option<(&str, &str)> {
+    place.strip_prefix(ALERT_PROVIDER)?.split_once('/')
+}
+
 /// How bad a piece of news is.
 pub fn severity(outcome: Outcome) -> Severity {
     match outcome {
@@ -145,6 +162,17 @@ fn uri(address: &str) -> Result<http::Uri, Problem> {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
         _ => Err(wrong("neither http:// nor https:// and a host")),
     }
+}
+
+/// Adds the channel's token, where it has one.
+fn authorize(request: &mut http::Request<Bytes>, channel: &Channel) -> Result<(), Problem> {
+    if let Some(token) = channel.token.as_ref().filter(|token| !token.is_empty()) {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| Problem::field("token", "not fit for a header"))?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    Ok(())
 }
 
 /// The request that carries a body, named by the key that tells its repeats.

@@ -1,13 +1,12 @@
 //! Slack, by an incoming webhook or, with a bot's token, by the Web API's `chat.postMessage`.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::api::analysis::Severity;
 use crate::notifiers::attachment::{self, Style};
 use crate::notifiers::words::Words;
-use crate::notifiers::{Channel, News, Notifier, post, uri};
+use crate::notifiers::{Channel, News, Notifier, authorize, post, uri};
 use crate::objects::Problem;
 
 /// Slack's error codes are shorter.
@@ -47,12 +46,7 @@ impl Notifier for Slack {
             "application/json; charset=utf-8",
             &body,
         )?;
-        if let Some(token) = channel.token.as_ref().filter(|token| !token.is_empty()) {
-            let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| Problem::field("token", "not fit for a header"))?;
-            bearer.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, bearer);
-        }
+        authorize(&mut request, channel)?;
         Ok(request)
     }
 

@@ -39,9 +39,9 @@ impl Notifier for Webhook {
         let Some(key) = &channel.signing_key else {
             return Ok(request);
         };
-        // The time of the record and not of the attempt, so that a repeat is the same bytes. A
-        // receiver that checks it against its clock refuses what comes late.
-        let timestamp = news.record.time.0.as_second();
+        // Of the attempt: receivers refuse what was signed minutes ago. The body is the same each
+        // time, and says when it happened.
+        let timestamp = news.sent_at.as_second();
         let signature = signature(key, id, timestamp, request.body())?;
         let unfit = |_| Problem::field("idempotency key", "not fit for a header");
         let headers = [

@@ -60,6 +60,7 @@ pub static SERVICE: Kind = kind("", "v1", "Service", "services");
 pub static CONFIG_MAP: Kind = kind("", "v1", "ConfigMap", "configmaps");
 pub static SECRET: Kind = kind("", "v1", "Secret", "secrets");
 pub static EVENT: Kind = kind("", "v1", "Event", "events");
+pub static ALERT_PROVIDER: Kind = kind("flagger.app", "v1beta1", "AlertProvider", "alertproviders");
 pub static HORIZONTAL_POD_AUTOSCALER: Kind = kind(
     "autoscaling",
     "v2",
@@ -160,8 +161,12 @@ pub struct Policy {
     pub flagger_counting: bool,
     /// What this cluster is called where several report to one place.
     pub cluster_name: String,
-    /// Where the outbox of a Canary is delivered; without a place nothing is put there.
-    pub outbox: Vec<String>,
+    /// Where the promotion records in an outbox go.
+    pub records: Option<String>,
+    /// Where news of a release goes whose Canary names no alerts.
+    pub alerts: Vec<String>,
+    /// Where the Events of each step go as well.
+    pub event_webhook: Option<String>,
 }
 
 impl Default for Policy {
@@ -175,7 +180,9 @@ impl Default for Policy {
             config_tracking: true,
             flagger_counting: false,
             cluster_name: "default".to_owned(),
-            outbox: Vec::new(),
+            records: None,
+            alerts: Vec::new(),
+            event_webhook: None,
         }
     }
 }

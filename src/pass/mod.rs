@@ -32,7 +32,9 @@ use crate::{judges, metrics};
 
 use claim::Claimed;
 use converge::Converged;
-use deliver::outbox::{self, Records};
+use deliver::alerts::Alerts;
+use deliver::outbox;
+use deliver::records::Records;
 use observe::World;
 use problems::Unobserved;
 use report::{Handled, Outcome, Report};
@@ -59,6 +61,8 @@ pub struct Options {
     pub pushgateway: Option<Pushgateway>,
     /// Where promotion records go.
     pub records: Option<Records>,
+    /// Where news of releases goes; `None` tells nobody.
+    pub alerts: Option<Alerts>,
     /// Canaries handled at the same time.
     pub concurrency: usize,
     /// When the pass ends, finished or not; measured by the wall clock.
@@ -119,15 +123,16 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
         report.add(handled);
     }
     drop(tasks);
-    if let Some(records) = options.records.as_ref().filter(|_| !options.dry_run) {
+    if !options.dry_run {
         let waiting = outbox::waiting(&world.canaries, &report);
-        let told = outbox::deliver(&cluster, records, waiting);
+        let (records, alerts) = (options.records.as_ref(), options.alerts.as_ref());
+        let told = outbox::deliver(io, &cluster, records, alerts, &waiting);
         // Whatever becomes of it, no canary waits for it.
         match tokio::time::timeout_at(deadline, told).await {
             Ok(problems) => report.untold.extend(problems),
             Err(_) => report
                 .untold
-                .push("records not delivered: the pass ran out of time".to_owned()),
+                .push("not everything delivered: the pass ran out of time".to_owned()),
         }
     }
     let seconds = begun.elapsed().as_secs_f64();

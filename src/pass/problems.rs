@@ -100,11 +100,6 @@ fn unsupported(canary: &Canary) -> Vec<Problem> {
             );
             problems.push(Problem::field(&field, why));
         }
-        for (index, alert) in analysis.alerts.iter().enumerate() {
-            let field = format!("{path}.alerts[{index}]");
-            let why = format!("alert \"{}\" is not supported by this version", alert.name);
-            problems.push(Problem::field(&field, why));
-        }
     }
     problems
 }

@@ -26,8 +26,17 @@ pub struct State {
     pub calls: u64,
     /// Requests to the API server.
     pub api_requests: u64,
+    /// What channels were told, in order.
+    pub told: Vec<Told>,
     crash: Option<(u64, Outcome)>,
     rest: Option<Rest>,
+}
+
+/// A message that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub idempotency_key: String,
+    pub body: Bytes,
 }
 
 /// When the controllers came to rest: until somebody writes or time comes, they have nothing to do.
@@ -62,6 +71,7 @@ impl World {
             metrics: Metrics::default(),
             calls: 0,
             api_requests: 0,
+            told: Vec::new(),
             crash: None,
             rest: None,
         };
@@ -171,6 +181,13 @@ impl World {
     ) -> Result<Response<Bytes>, WireError> {
         let now = self.clock.now();
         if request.uri().authority().is_some() {
+            if let Some(key) = request.headers().get("Idempotency-Key") {
+                state.told.push(Told {
+                    idempotency_key: String::from_utf8_lossy(key.as_bytes()).into_owned(),
+                    body: request.body().clone(),
+                });
+                return Ok(Response::new(Bytes::new()));
+            }
             return metrics::answer(state.metrics, request, now).map_err(WireError::NotSent);
         }
         state.api_requests += 1;

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, with the place where it could not"
 )]
 
+mod alerts;
 mod architecture;
 mod bad_input;
 mod bed;

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use davy::api::record::{Record, Told};
 use davy::notifiers::{self, Channel, Link, News, Notifier, event};
 use davy::objects::Problem;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -98,7 +99,7 @@ fn every_notifier_tells_every_record() {
 fn unknown_kind_names_the_known_ones() {
     let problem = notifiers::notifier("slak").err().map(|it| it.to_string());
     let expected = "spec.type: \"slak\" is not supported; \
-                    known are discord, gchat, msteams, rocket, slack, webhook";
+                    known are discord, gchat, grafana, msteams, rocket, slack, webhook";
     assert_eq!(problem.as_deref(), Some(expected));
 }
 
@@ -176,6 +177,7 @@ fn addresses_tokens_and_keys_are_told_to_nobody() {
                 record: &record,
                 idempotency_key: key,
                 links: &[],
+                sent_at: record.time.0,
             };
             let told = match notifier.request(channel, &news) {
                 Ok(request) => {
@@ -281,6 +283,7 @@ impl Given {
             record,
             idempotency_key: self.idempotency_key.as_deref().unwrap_or(&key),
             links: &links.collect::<Vec<_>>(),
+            sent_at: record.time.0 + SignedDuration::from_mins(1),
         };
         notifier.request(&channel, &news)
     }

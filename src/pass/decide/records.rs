@@ -5,11 +5,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
+use crate::api::analysis::{AlertReference, Analysis};
 use crate::api::record::{
-    Check, Evidence, OutboxEntry, Outcome, Record, Release, Terms, VERSION, Version,
+    Check, Evidence, News, OutboxEntry, Outcome, Record, Release, Terms, Told, VERSION, Version,
 };
 use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::metrics;
+use crate::notifiers;
+use crate::objects::hash::identifier;
 use crate::objects::metadata::{FIELD_MANAGER, writers};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Strategy;
@@ -35,7 +38,8 @@ const COMMIT_TIME: &str = "flagger.app/commit-time";
 /// Notes what `step` does to the release. `asked` says that this step's checks are its own, not
 /// those of an earlier one.
 pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, asked: bool) {
-    if snapshot.policy.outbox.is_empty() {
+    tell_events(snapshot, status, step);
+    if !is_anybody_told(snapshot) {
         return;
     }
     let is_new = begins(&snapshot.status, status);
@@ -74,8 +78,82 @@ pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, 
             status.release = None;
         }
         None if is_new => record(snapshot, status, step, Outcome::NewRevision),
+        None if begins_to_hold(snapshot, status) => record(snapshot, status, step, Outcome::Held),
         None => {}
     }
+}
+
+/// The Events of this step, for the webhook that is told of each.
+fn tell_events(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step) {
+    let (Some(place), Some(phase)) = (&snapshot.policy.event_webhook, status.phase) else {
+        return;
+    };
+    if step.events.is_empty() {
+        return;
+    }
+    let names = &snapshot.names;
+    let configs = status.tracked_configs.iter().flatten();
+    let revision: Vec<_> = configs.map(|(name, sum)| format!("{name} {sum}")).collect();
+    let template = status.last_applied_spec.clone().unwrap_or_default();
+    let told = Told {
+        namespace: names.namespace.clone(),
+        name: names.canary.clone(),
+        uid: names.uid.clone(),
+        step: step.number,
+        time: step.time.clone(),
+        phase,
+        checksum: identifier(&[&template, &revision.join("\n")]),
+        events: step.events.clone(),
+    };
+    wait(snapshot, status, vec![place.clone()], News::Told(told));
+}
+
+/// Whether there is somebody who hears of this canary's releases.
+fn is_anybody_told(snapshot: &Snapshot) -> bool {
+    let policy = &snapshot.policy;
+    policy.records.is_some() || !policy.alerts.is_empty() || !alerts(snapshot).is_empty()
+}
+
+fn alerts(snapshot: &Snapshot) -> &[AlertReference] {
+    let spec = &snapshot.canary.spec;
+    let analysis: Option<&Analysis> = spec.analysis.as_ref().or(spec.canary_analysis.as_ref());
+    analysis.map_or(&[], |analysis| &analysis.alerts)
+}
+
+/// Where a record goes. Git keeps how each release went, and not what it waited for meanwhile. A
+/// Canary that names alerts is told of there and nowhere else, as in Flagger; where the next
+/// revision has come before a verdict, the news is that one.
+fn places(snapshot: &Snapshot, outcome: Outcome) -> Vec<String> {
+    let policy = &snapshot.policy;
+    let records = policy.records.iter().filter(|_| outcome != Outcome::Held);
+    let mut places: Vec<_> = records.cloned().collect();
+    if outcome == Outcome::Superseded {
+        return places;
+    }
+    let severity = notifiers::severity(outcome);
+    let alerts = alerts(snapshot);
+    if alerts.is_empty() {
+        places.extend(policy.alerts.iter().cloned());
+    }
+    for alert in alerts.iter().filter(|alert| alert.severity <= severity) {
+        let reference = &alert.provider_ref;
+        let namespace = reference.namespace.as_deref();
+        let namespace = namespace.unwrap_or(&snapshot.names.namespace);
+        let place = notifiers::place_of(namespace, &reference.name);
+        // Two alerts by one provider are one message.
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// Whether what is borne without an answer is used up with this claim: from here on the release
+/// waits for the metrics, or for its deadline.
+fn begins_to_hold(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
+    let held = |status: &CanaryStatus| status.held_checks.unwrap_or(0);
+    let limit = snapshot.terms.error_threshold;
+    held(&snapshot.status) < limit && held(status) >= limit
 }
 
 /// Whether a release begins: another revision is acted upon than before.
@@ -174,6 +252,10 @@ fn version(snapshot: &Snapshot, workload: &Value) -> Version {
 
 /// Puts the record into the outbox, and its digest where the next one finds it.
 fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: Outcome) {
+    let to = places(snapshot, outcome);
+    if to.is_empty() {
+        return;
+    }
     let names = &snapshot.names;
     let is_judged = !matches!(outcome, Outcome::Initialized | Outcome::NewRevision);
     let record = Record {
@@ -194,16 +276,35 @@ fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: 
     // As it will come back from the API server: the digest is of that.
     let stored = serde_json::to_value(&record).and_then(serde_json::from_value);
     let record = stored.unwrap_or(record);
-    status.last_record = Some(records::digest(&records::bytes(&record)));
-    let to = snapshot.policy.outbox.clone();
-    let entry = serde_json::to_value(OutboxEntry { to, record });
-    status.outbox.extend(entry);
-    let size =
-        |status: &CanaryStatus| serde_json::to_vec(&status.outbox).map_or(0, |bytes| bytes.len());
-    while status.outbox.len() > 1
-        && (status.outbox.len() > WAITING_MAX || size(status) > WAITING_BYTES_MAX)
+    // The chain is of those that are kept.
+    if snapshot
+        .policy
+        .records
+        .as_ref()
+        .is_some_and(|git| to.contains(git))
     {
-        status.outbox.remove(0);
+        status.last_record = Some(records::digest(&records::bytes(&record)));
+    }
+    wait(snapshot, status, to, News::Record(Box::new(record)));
+}
+
+/// Puts news into the outbox.
+fn wait(snapshot: &Snapshot, status: &mut CanaryStatus, to: Vec<String>, news: News) {
+    let entry = serde_json::to_value(OutboxEntry { to, news });
+    status.outbox.extend(entry);
+    bound(&mut status.outbox, snapshot.policy.records.as_deref());
+}
+
+/// The oldest goes first; while there are any, one that no repository waits for.
+fn bound(outbox: &mut Vec<Value>, records: Option<&str>) {
+    let size = |outbox: &Vec<Value>| serde_json::to_vec(outbox).map_or(0, |bytes| bytes.len());
+    while outbox.len() > 1 && (outbox.len() > WAITING_MAX || size(outbox) > WAITING_BYTES_MAX) {
+        let is_kept = |entry: &Value| {
+            let places = entry["to"].as_array().into_iter().flatten();
+            places.into_iter().any(|place| place.as_str() == records)
+        };
+        let oldest = outbox.iter().position(|entry| !is_kept(entry));
+        outbox.remove(oldest.unwrap_or(0));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Telling the world: the Events of a step, each under a name that follows from the step, so that
 //! a second post of the same says nothing twice; the series of a pass; and what outboxes hold.
 
+pub mod alerts;
 pub mod outbox;
+pub mod records;
 pub mod series;
 
 use jiff::{SignedDuration, Timestamp};

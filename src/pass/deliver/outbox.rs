@@ -1,70 +1,49 @@
-//! Delivering what the outboxes hold: the promotion records of a pass, in one commit. An entry
+//! Delivering what the outboxes hold: promotion records to Git, and news to channels. An entry
 //! leaves its outbox only after proof that it arrived, in a write of its own that no claim waits
-//! for; killed between the two, the next pass finds the record there and takes the entry out.
+//! for. Killed between the two, the next pass finds a record where it is and takes the entry out;
+//! a message goes out once more, under the same key.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::canary::Canary;
-use crate::api::record::{OutboxEntry, Record};
+use crate::api::record::{News, OutboxEntry};
+use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
-use crate::io::git::{self, File, Remote, RemoteSettings};
 use crate::objects::CANARY;
 use crate::pass::claim;
+use crate::pass::deliver::alerts::{self, Alerts};
+use crate::pass::deliver::records::{self, Records};
 use crate::pass::report::Report;
-use crate::records;
-
-/// The name of the Git repository among the places that an entry waits for.
-pub const GIT: &str = "git";
 
 /// A conflict that comes back this often has another writer who does not stop; the entry stays for
 /// the next pass.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 
-/// Where records go, and what commits bear besides what they hold.
-#[derive(Clone, Debug)]
-pub struct Records {
-    /// Read anew with each delivery: credentials are rotated.
-    pub settings: RemoteSettings,
-    /// A token by which a build server leaves a commit alone, such as `[skip ci]`.
-    pub skip_ci: Option<String>,
-}
+/// Outboxes by canary, as `namespace/name`.
+pub type Entries = BTreeMap<String, Vec<OutboxEntry>>;
 
-impl Records {
-    /// The repository, with the files read that the settings name.
-    ///
-    /// On failure: everything that is wrong with them at once. Whoever writes records must sign.
-    pub fn remote(&self) -> Result<Remote, Vec<String>> {
-        let settings = &self.settings;
-        let needed = [
-            ("DAVY_GIT_AUTHOR", settings.author.is_none()),
-            (
-                "DAVY_GIT_SIGNING_KEY_FILE",
-                settings.signing_key_file.is_none(),
-            ),
-            (
-                "DAVY_GIT_ALLOWED_SIGNERS_FILE",
-                settings.allowed_signers_file.is_none(),
-            ),
-        ];
-        let missing = needed.into_iter().filter(|(_, is_missing)| *is_missing);
-        let mut problems: Vec<_> = missing
-            .map(|(setting, _)| format!("{setting}: is needed to commit promotion records"))
-            .collect();
-        match Remote::new(settings.clone()) {
-            Ok(remote) if problems.is_empty() => return Ok(remote),
-            Ok(_) => {}
-            Err(wrong) => problems.extend(wrong.iter().map(ToString::to_string)),
-        }
-        Err(problems)
+/// What has arrived: by canary, the place and the news.
+#[derive(Debug, Default)]
+pub struct Delivered(BTreeMap<String, Vec<(String, News)>>);
+
+impl Delivered {
+    pub fn add(&mut self, canary: &str, place: &str, news: News) {
+        let of_canary = self.0.entry(canary.to_owned()).or_default();
+        of_canary.push((place.to_owned(), news));
     }
 }
 
-/// The records that wait for Git, by canary as `namespace/name`: as the pass read them, or as it
-/// left them.
-pub fn waiting(canaries: &[Canary], report: &Report) -> BTreeMap<String, Vec<Record>> {
+impl OutboxEntry {
+    /// Whether it is still to arrive there.
+    pub fn waits_for(&self, place: &str) -> bool {
+        self.to.iter().any(|waits| waits == place)
+    }
+}
+
+/// What waits in the outboxes as the pass read them, or as it left them.
+pub fn waiting(canaries: &[Canary], report: &Report) -> Entries {
     let read: BTreeMap<String, _> = canaries
         .iter()
         .filter_map(|canary| Some((canary, canary.status.as_ref()?)))
@@ -76,10 +55,8 @@ pub fn waiting(canaries: &[Canary], report: &Report) -> BTreeMap<String, Vec<Rec
             .status
             .as_deref()
             .or_else(|| read.get(&handled.canary).copied())?;
-        let entries = status.outbox.iter().filter_map(entry);
-        let waiting = entries.filter(|entry| entry.to.iter().any(|place| place == GIT));
-        let records: Vec<_> = waiting.map(|entry| entry.record).collect();
-        (!records.is_empty()).then(|| (handled.canary.clone(), records))
+        let entries: Vec<_> = status.outbox.iter().filter_map(entry).collect();
+        (!entries.is_empty()).then(|| (handled.canary.clone(), entries))
     });
     handled.collect()
 }
@@ -89,80 +66,71 @@ fn entry(value: &Value) -> Option<OutboxEntry> {
     serde_json::from_value(value.clone()).ok()
 }
 
-/// What is left of an entry once these records have arrived; nothing if it waits for no other place.
-fn left(value: Value, delivered: &[Record]) -> Option<Value> {
-    let Some(mut entry) = entry(&value).filter(|entry| delivered.contains(&entry.record)) else {
+/// What is left of an entry once these have arrived; nothing if it waits for no other place.
+fn left(value: Value, delivered: &[(String, News)]) -> Option<Value> {
+    let Some(mut entry) = entry(&value) else {
         return Some(value);
     };
-    entry.to.retain(|place| place != GIT);
-    let is_waiting = !entry.to.is_empty();
-    is_waiting.then(|| serde_json::to_value(entry).unwrap_or(value))
+    let OutboxEntry { to, news } = &mut entry;
+    let waits = to.len();
+    to.retain(|waits_for| {
+        let arrived = |(place, what): &(String, News)| place == waits_for && what == news;
+        !delivered.iter().any(arrived)
+    });
+    match to.len() {
+        0 => None,
+        left if left == waits => Some(value),
+        _ => Some(serde_json::to_value(entry).unwrap_or(value)),
+    }
 }
 
-/// Delivers the records, and takes those from the outboxes that are seen to have arrived.
+/// Delivers what waits, to all places at the same time, and takes from the outboxes what is seen
+/// to have arrived.
 ///
 /// # On failure
 /// What is wrong, for the summary of the pass; nothing is lost, and the next pass tries again.
 pub async fn deliver(
+    io: &Io,
     cluster: &Cluster,
-    records: &Records,
-    waiting: BTreeMap<String, Vec<Record>>,
+    records: Option<&Records>,
+    alerts: Option<&Alerts>,
+    waiting: &Entries,
 ) -> Vec<String> {
-    let all: Vec<&Record> = waiting.values().flatten().collect();
-    let Some(newest) = all.iter().map(|record| record.time.0).max() else {
-        return Vec::new();
+    // Git may take long, and would have what was said meanwhile be said again.
+    let to_git = async {
+        let Some(records) = records else {
+            return Vec::new();
+        };
+        match records::deliver(records, waiting).await {
+            Ok(delivered) => forget_all(cluster, &delivered).await,
+            Err(problems) => problems,
+        }
     };
-    let message = message(&all, records.skip_ci.as_deref());
-    let remote = match records.remote() {
-        Ok(remote) => remote,
-        Err(problems) => return problems,
+    let to_channels = async {
+        let Some(alerts) = alerts else {
+            return Vec::new();
+        };
+        let (delivered, mut problems) = alerts::deliver(io, cluster, alerts, waiting).await;
+        problems.extend(forget_all(cluster, &delivered).await);
+        problems
     };
-    if let Err(error) = push(&remote, &all, &message, newest).await {
-        return vec![format!("{} records not in Git yet: {error}", all.len())];
-    }
+    let (mut problems, of_channels) = tokio::join!(to_git, to_channels);
+    problems.extend(of_channels);
+    problems
+}
+
+async fn forget_all(cluster: &Cluster, delivered: &Delivered) -> Vec<String> {
     let mut problems = Vec::new();
-    for (name, records) in &waiting {
-        if let Err(error) = forget(cluster, name, records).await {
+    for (name, delivered) in &delivered.0 {
+        if let Err(error) = forget(cluster, name, delivered).await {
             problems.push(format!("outbox of Canary {name}: {error}"));
         }
     }
     problems
 }
 
-/// Pushes the records. One that finds another at its place, as after the Canary was made anew,
-/// goes beside it.
-async fn push(
-    remote: &Remote,
-    all: &[&Record],
-    message: &str,
-    at: Timestamp,
-) -> Result<(), git::Error> {
-    let file = |record: &Record, path: String| File {
-        path,
-        bytes: records::bytes(record),
-    };
-    let mut files: Vec<File> = all
-        .iter()
-        .map(|record| file(record, records::path(record)))
-        .collect();
-    loop {
-        match remote.deliver(files.clone(), message, at).await {
-            Ok(_) => return Ok(()),
-            Err(git::Error::Occupied { path }) => {
-                let place = files.iter().position(|file| file.path == path);
-                let other = place.map(|place| (place, records::other_path(all[place])));
-                match other.filter(|(_, other)| *other != path) {
-                    Some((place, other)) => files[place] = file(all[place], other),
-                    None => return Err(git::Error::Occupied { path }),
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Takes delivered records from an outbox.
-async fn forget(cluster: &Cluster, name: &str, delivered: &[Record]) -> Result<(), Error> {
+/// Takes from an outbox what has arrived.
+async fn forget(cluster: &Cluster, name: &str, delivered: &[(String, News)]) -> Result<(), Error> {
     let (namespace, name) = name.split_once('/').unwrap_or_default();
     let mut last = Error::Conflict;
     for _ in 0..ATTEMPTS {
@@ -187,55 +155,4 @@ async fn forget(cluster: &Cluster, name: &str, delivered: &[Record]) -> Result<(
         }
     }
     Err(last)
-}
-
-/// What the commit says: one line for people, and trailers for `git log --grep`.
-fn message(all: &[&Record], skip_ci: Option<&str>) -> String {
-    let subject = match all {
-        [record] => in_words(record),
-        all => format!("{} promotion records", all.len()),
-    };
-    let token = skip_ci.map(|token| format!(" {token}")).unwrap_or_default();
-    let mut message = format!("{subject}{token}\n\n");
-    if let [_, _, ..] = all {
-        for record in all {
-            message = format!("{message}{}\n", in_words(record));
-        }
-        message.push('\n');
-    }
-    for record in all {
-        let Record {
-            cluster,
-            namespace,
-            canary,
-            step,
-            outcome,
-            ..
-        } = record;
-        message =
-            format!("{message}Davy-Record: {cluster}/{namespace}/{canary} {step} {outcome}\n");
-    }
-    message
-}
-
-fn in_words(record: &Record) -> String {
-    let images = |images: &[String]| images.join(", ");
-    let change = record.release.as_ref().map(|release| {
-        let from = release.from.as_ref().map(|from| images(&from.images));
-        match from {
-            Some(from) => format!(": {from} → {}", images(&release.to.images)),
-            None => format!(": {}", images(&release.to.images)),
-        }
-    });
-    let line = format!(
-        "{}/{} {}{}",
-        record.namespace,
-        record.canary,
-        record.outcome,
-        change.unwrap_or_default()
-    );
-    // Image names are texts of users: nothing in them may begin another line.
-    line.chars()
-        .filter(|character| !character.is_control())
-        .collect()
 }

@@ -118,6 +118,7 @@ impl Play {
                 metrics_server: settings.metrics_server,
                 pushgateway: None,
                 records: None,
+                alerts: None,
                 concurrency: 1,
                 deadline: Duration::from_mins(10),
                 dry_run: false,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use davy::io::git::What;
-use davy::pass::deliver::outbox::Records;
+use davy::pass::deliver::records::Records;
 use davy::records::chain::{self, Filed};
 use davy::report::replay;
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use davy::api::status::{CanaryStatus, Phase};
 use davy::io::Io;
-use davy::pass::deliver::outbox::{self, Records};
+use davy::pass::deliver::alerts::{Alerts, EVENT_WEBHOOK};
+use davy::pass::deliver::records::{GIT, Records};
 use davy::pass::report::{Handled, Outcome, Report};
 use davy::pass::{self, Options};
 use davy::settings::Settings;
@@ -89,6 +90,11 @@ impl Story {
 
     /// The same with promotion records.
     pub(crate) fn with_records(folder: &Path, records: Option<Records>) -> Self {
+        Self::telling(folder, records, None)
+    }
+
+    /// The same with somebody who is told.
+    pub(crate) fn telling(folder: &Path, records: Option<Records>, alerts: Option<Alerts>) -> Self {
         let scenario = Scenario::read(folder).expect("a scenario");
         let settings = Settings::from_variables(scenario.script.settings.clone().into_iter());
         let settings = settings.expect("settings");
@@ -109,7 +115,15 @@ impl Story {
         };
         let every = every_seconds.map_or_else(|| interval(&canary), SignedDuration::from_secs);
         let mut policy = (*settings.policy).clone();
-        policy.outbox = records.iter().map(|_| outbox::GIT.to_owned()).collect();
+        policy.alerts = alerts
+            .iter()
+            .flat_map(|it| it.channels.keys().cloned())
+            .collect();
+        policy.event_webhook = alerts
+            .as_ref()
+            .and_then(|it| it.event_webhook.as_ref())
+            .map(|_| EVENT_WEBHOOK.to_owned());
+        policy.records = records.iter().map(|_| GIT.to_owned()).next();
         let options = Options {
             scope: settings.scope,
             canary: None,
@@ -120,6 +134,7 @@ impl Story {
             deadline: Duration::from_mins(10),
             pushgateway: None,
             records,
+            alerts,
             dry_run: false,
             stop: Arc::new(AtomicBool::new(false)),
         };

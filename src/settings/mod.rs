@@ -11,11 +11,21 @@ use serde::Deserialize;
 use crate::io::address::Allowed;
 use crate::io::cluster::Scope;
 use crate::io::git::{Limits, RemoteSettings};
+use crate::notifiers::{Channel, webhook};
 use crate::objects::shard::Shard;
 use crate::objects::{Policy, duration};
-use crate::pass::deliver::outbox::GIT;
+use crate::pass::deliver::alerts::{Alerts, EVENT_WEBHOOK};
+use crate::pass::deliver::records::GIT;
 
+mod texts;
+
+use texts::{Problems, address, boolean, cluster, label, links, list, secret_address};
+
+const SIGNING_KEY: &str = "DAVY_WEBHOOK_SIGNING_KEY_FILE";
 const PREFIX: &str = "DAVY_";
+
+/// Where a bot sends its messages.
+const SLACK_API: &str = "https://slack.com/api/chat.postMessage";
 
 /// The variables as they stand, without their prefix. `config/settings.env` explains each.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -38,11 +48,26 @@ struct Texts {
     git_signing_key_file: Option<PathBuf>,
     git_allowed_signers_file: Option<PathBuf>,
     git_skip_ci: Option<String>,
+    slack_url: Option<String>,
+    slack_token_file: Option<PathBuf>,
+    slack_channel: Option<String>,
+    slack_user: Option<String>,
+    msteams_url: Option<String>,
+    discord_url: Option<String>,
+    rocket_url: Option<String>,
+    gchat_url: Option<String>,
+    webhook_url: Option<String>,
+    webhook_signing_key_file: Option<PathBuf>,
+    grafana_url: Option<String>,
+    grafana_token_file: Option<PathBuf>,
+    event_webhook: Option<String>,
+    alert_links: Option<String>,
     cluster_name: Option<String>,
     pass_deadline: Option<String>,
     concurrency: Option<String>,
     shard: Option<String>,
     allow_addresses: Option<String>,
+    allow_cross_namespace: Option<String>,
     compat: Option<String>,
     log: Option<String>,
 }
@@ -67,11 +92,26 @@ pub const NAMES: &[&str] = &[
     "DAVY_GIT_SIGNING_KEY_FILE",
     "DAVY_GIT_ALLOWED_SIGNERS_FILE",
     "DAVY_GIT_SKIP_CI",
+    "DAVY_SLACK_URL",
+    "DAVY_SLACK_TOKEN_FILE",
+    "DAVY_SLACK_CHANNEL",
+    "DAVY_SLACK_USER",
+    "DAVY_MSTEAMS_URL",
+    "DAVY_DISCORD_URL",
+    "DAVY_ROCKET_URL",
+    "DAVY_GCHAT_URL",
+    "DAVY_WEBHOOK_URL",
+    "DAVY_WEBHOOK_SIGNING_KEY_FILE",
+    "DAVY_GRAFANA_URL",
+    "DAVY_GRAFANA_TOKEN_FILE",
+    "DAVY_EVENT_WEBHOOK",
+    "DAVY_ALERT_LINKS",
     "DAVY_CLUSTER_NAME",
     "DAVY_PASS_DEADLINE",
     "DAVY_CONCURRENCY",
     "DAVY_SHARD",
     "DAVY_ALLOW_ADDRESSES",
+    "DAVY_ALLOW_CROSS_NAMESPACE",
     "DAVY_COMPAT",
     "DAVY_LOG",
 ];
@@ -89,6 +129,8 @@ pub struct Settings {
     pub git: Option<RemoteSettings>,
     /// What a commit of records bears so that build servers leave it alone.
     pub git_skip_ci: Option<String>,
+    /// Where news of releases goes.
+    pub alerts: Alerts,
     pub pass_deadline: Duration,
     pub concurrency: usize,
     /// The part of the canaries that this Davy handles.
@@ -140,8 +182,76 @@ impl Texts {
         })
     }
 
+    /// Where news of releases goes. The files are read here: they are part of the settings.
+    fn alerts(&self, problems: &mut Problems) -> Alerts {
+        let texts = self.clone();
+        let token = problems.file("DAVY_SLACK_TOKEN_FILE", texts.slack_token_file);
+        let slack_url = texts
+            .slack_url
+            .or(token.as_ref().map(|_| SLACK_API.to_owned()));
+        let slack = Channel {
+            token,
+            room: texts.slack_channel,
+            username: texts.slack_user,
+            ..Channel::default()
+        };
+        let webhook = Channel {
+            signing_key: problems
+                .file(SIGNING_KEY, texts.webhook_signing_key_file)
+                .and_then(|text| {
+                    let key = |text: &str| webhook::signing_key(text).map_err(|problem| problem.0);
+                    problems.checked(SIGNING_KEY, Some(text), key)
+                }),
+            ..Channel::default()
+        };
+        let grafana = Channel {
+            token: problems.file("DAVY_GRAFANA_TOKEN_FILE", texts.grafana_token_file),
+            ..Channel::default()
+        };
+        let none = Channel::default;
+        let channels = [
+            ("slack", "DAVY_SLACK_URL", slack_url, slack),
+            ("msteams", "DAVY_MSTEAMS_URL", texts.msteams_url, none()),
+            ("discord", "DAVY_DISCORD_URL", texts.discord_url, none()),
+            ("rocket", "DAVY_ROCKET_URL", texts.rocket_url, none()),
+            ("gchat", "DAVY_GCHAT_URL", texts.gchat_url, none()),
+            ("webhook", "DAVY_WEBHOOK_URL", texts.webhook_url, webhook),
+            ("grafana", "DAVY_GRAFANA_URL", texts.grafana_url, grafana),
+        ];
+        let mut given = BTreeMap::new();
+        for (kind, setting, url, channel) in channels {
+            if url.is_none() && (channel.token.is_some() || channel.signing_key.is_some()) {
+                let why = "is needed, since a file for it is given";
+                problems.0.push(format!("{setting}: {why}"));
+            }
+            if let Some(address) = problems.checked(setting, url, secret_address) {
+                given.insert(kind.to_owned(), Channel { address, ..channel });
+            }
+        }
+        Alerts {
+            channels: given,
+            event_webhook: problems.checked(
+                "DAVY_EVENT_WEBHOOK",
+                texts.event_webhook,
+                secret_address,
+            ),
+            links: problems
+                .checked("DAVY_ALERT_LINKS", texts.alert_links, links)
+                .unwrap_or_default(),
+            cross_namespace: problems
+                .checked(
+                    "DAVY_ALLOW_CROSS_NAMESPACE",
+                    texts.allow_cross_namespace,
+                    boolean,
+                )
+                .unwrap_or(false),
+        }
+    }
+
     fn check(self) -> Result<Settings, Invalid> {
         let git = self.git();
+        let mut problems = Problems::default();
+        let alerts = self.alerts(&mut problems);
         let Self {
             metrics_server,
             mesh_provider,
@@ -160,7 +270,6 @@ impl Texts {
             log,
             ..
         } = self;
-        let mut problems = Problems::default();
         let defaults = Policy::default();
         let policy = Policy {
             mesh_provider: problems
@@ -186,7 +295,12 @@ impl Texts {
             cluster_name: problems
                 .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
                 .unwrap_or(defaults.cluster_name),
-            outbox: git.iter().map(|_| GIT.to_owned()).collect(),
+            records: git.as_ref().map(|_| GIT.to_owned()),
+            alerts: alerts.channels.keys().cloned().collect(),
+            event_webhook: alerts
+                .event_webhook
+                .as_ref()
+                .map(|_| EVENT_WEBHOOK.to_owned()),
         };
         let settings = Settings {
             metrics_server: problems
@@ -199,6 +313,7 @@ impl Texts {
             pushgateway_url: problems.checked("DAVY_PUSHGATEWAY_URL", pushgateway_url, address),
             git,
             git_skip_ci,
+            alerts,
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {
                     duration::parse(text).and_then(|time| {
@@ -235,85 +350,5 @@ impl Texts {
         } else {
             Err(Invalid(problems.0))
         }
-    }
-}
-
-#[derive(Default)]
-struct Problems(Vec<String>);
-
-impl Problems {
-    /// The setting as its type, if it is given; what is wrong with it is kept for later.
-    fn checked<T>(
-        &mut self,
-        name: &str,
-        text: Option<String>,
-        check: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match check(&text?) {
-            Ok(value) => Some(value),
-            Err(why) => {
-                self.0.push(format!("{name}: {why}"));
-                None
-            }
-        }
-    }
-}
-
-fn list(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(format!("\"{text}\" is neither true nor false")),
-    }
-}
-
-fn address(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text
-        .parse()
-        .map_err(|_| format!("\"{text}\" is not a URL"))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(_)) => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err(format!(
-            "\"{text}\" is not a URL that starts with http:// or https://"
-        )),
-    }
-}
-
-/// A name that can stand in a path, a label and a file's name.
-fn cluster(text: &str) -> Result<String, String> {
-    let fits = text.len() <= 253
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "\"{text}\" is not a name of letters, digits, hyphens, underscores and dots"
-        ))
-    }
-}
-
-/// A DNS label, which is what a namespace's name is.
-fn label(text: &str) -> Result<String, String> {
-    let fits = (1..=63).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-');
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("\"{text}\" is not a namespace's name"))
     }
 }

@@ -1,0 +1,89 @@
+//! A pass is killed at every call, with every outcome: what is told is what the clean run tells, in
+//! its order, and what is told again bears the same key and says the same.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use davy::simulate::scenario::{Crash, Outcome};
+use davy::simulate::world::Told;
+
+use super::{outcomes, webhook};
+use crate::proof::stage::{Story, folders, run, run_killed};
+
+/// Without what was said again.
+fn first(told: &[Told]) -> Result<Vec<Told>, String> {
+    let mut said: BTreeMap<&str, &Told> = BTreeMap::new();
+    let mut first = Vec::new();
+    for message in told {
+        match said.insert(&message.idempotency_key, message) {
+            None => first.push(message.clone()),
+            Some(before) if before == message => {}
+            Some(_) => return Err(format!("{} says two things", message.idempotency_key)),
+        }
+    }
+    Ok(first)
+}
+
+fn every_kill(folder: &Path) -> u32 {
+    let alerts = webhook("http://channel.test/hook");
+    let mut clean = Story::telling(folder, None, Some(alerts));
+    let mut passes = Vec::new();
+    while clean.come_to_pass() {
+        clean.begin_pass();
+        let begun = clean.fork();
+        let before = clean.world.lock().calls;
+        let report = run(&clean.world.io(), clean.options());
+        let calls = clean.world.lock().calls - before;
+        clean.end_pass(report.as_ref());
+        passes.push((begun, calls));
+    }
+    clean.come_to_rest();
+    let told = clean.world.lock().told.clone();
+    assert_eq!(
+        first(&told).as_ref(),
+        Ok(&told),
+        "a clean run says all once"
+    );
+    assert!(told.len() > 1, "{}: {told:?}", clean.name());
+    let expected = outcomes(&told);
+    let mut tried = 0;
+    for (begun, calls) in passes {
+        for call in 1..=calls {
+            for outcome in [Outcome::NotSent, Outcome::Committed, Outcome::Answered] {
+                let at = || format!("pass {}, call {call}, {outcome:?}", begun.passes);
+                let mut cut = begun.fork();
+                let crash = Crash { call, outcome };
+                assert!(run_killed(&cut.world, cut.options(), crash), "{}", at());
+                cut.end_pass(None);
+                cut.play_out();
+                cut.verdict(at).expect("no invariant is broken");
+                let told = cut.world.lock().told.clone();
+                let first = first(&told).unwrap_or_else(|why| panic!("{}: {why}", at()));
+                assert_eq!(outcomes(&first), expected, "{}, {}", cut.name(), at());
+                // Only what the killed pass had sent is said again, and only once.
+                for message in &first {
+                    let times = told.iter().filter(|told| *told == message).count();
+                    assert!(times <= 2, "{}, {}: {times} times", cut.name(), at());
+                }
+                assert!(cut.status().outbox.is_empty(), "{}, {}", cut.name(), at());
+                tried += 1;
+            }
+        }
+    }
+    tried
+}
+
+#[test]
+fn no_kill_loses_news_or_tells_it_as_something_else() {
+    let folders = folders().into_iter();
+    let mut tried = 0;
+    for folder in folders.filter(|folder| folder.starts_with(fixtures().join("scenarios"))) {
+        tried += every_kill(&folder);
+    }
+    assert!(tried > 3_000, "{tried} kills");
+    crate::proof::stage::stops::tell(&format!("alerts: {tried} kills"));
+}
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
