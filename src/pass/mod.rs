@@ -126,7 +126,7 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     if !options.dry_run {
         let waiting = outbox::waiting(&world.canaries, &report);
         let (records, alerts) = (options.records.as_ref(), options.alerts.as_ref());
-        let told = outbox::deliver(io, &cluster, records, alerts, &waiting);
+        let told = Box::pin(outbox::deliver(io, &cluster, records, alerts, &waiting));
         // Whatever becomes of it, no canary waits for it.
         match tokio::time::timeout_at(deadline, told).await {
             Ok(problems) => report.untold.extend(problems),

@@ -248,60 +248,63 @@ impl Texts {
         }
     }
 
-    fn check(self) -> Result<Settings, Invalid> {
-        let git = self.git();
-        let mut problems = Problems::default();
-        let alerts = self.alerts(&mut problems);
-        let Self {
-            metrics_server,
-            mesh_provider,
-            namespace,
-            selector_labels,
-            include_label_prefix,
-            config_tracking,
-            pushgateway_url,
-            git_skip_ci,
-            cluster_name,
-            pass_deadline,
-            concurrency,
-            shard,
-            allow_addresses,
-            compat,
-            log,
-            ..
-        } = self;
+    /// What is said about generated objects and about judging.
+    fn policy(&self, alerts: &Alerts, problems: &mut Problems) -> Policy {
+        let texts = self.clone();
         let defaults = Policy::default();
-        let policy = Policy {
+        Policy {
             mesh_provider: problems
-                .checked("DAVY_MESH_PROVIDER", mesh_provider, |name| {
+                .checked("DAVY_MESH_PROVIDER", texts.mesh_provider, |name| {
                     crate::routers::router(name)
                         .map(|_| name.to_owned())
                         .map_err(|why| why.0.trim_start_matches("spec.provider: ").to_owned())
                 })
                 .unwrap_or(defaults.mesh_provider),
-            selector_labels: selector_labels.map_or(defaults.selector_labels, |text| list(&text)),
-            include_label_prefix: include_label_prefix
+            selector_labels: texts
+                .selector_labels
+                .map_or(defaults.selector_labels, |text| list(&text)),
+            include_label_prefix: texts
+                .include_label_prefix
                 .map(|text| list(&text))
                 .unwrap_or_default(),
             config_tracking: problems
-                .checked("DAVY_CONFIG_TRACKING", config_tracking, boolean)
+                .checked("DAVY_CONFIG_TRACKING", texts.config_tracking, boolean)
                 .unwrap_or(defaults.config_tracking),
             flagger_counting: problems
-                .checked("DAVY_COMPAT", compat, |text| match text {
+                .checked("DAVY_COMPAT", texts.compat, |text| match text {
                     "flagger" => Ok(true),
                     _ => Err(format!("\"{text}\" is not known; known is flagger")),
                 })
                 .unwrap_or(false),
             cluster_name: problems
-                .checked("DAVY_CLUSTER_NAME", cluster_name, cluster)
+                .checked("DAVY_CLUSTER_NAME", texts.cluster_name, cluster)
                 .unwrap_or(defaults.cluster_name),
-            records: git.as_ref().map(|_| GIT.to_owned()),
+            records: texts.git_url.map(|_| GIT.to_owned()),
             alerts: alerts.channels.keys().cloned().collect(),
             event_webhook: alerts
                 .event_webhook
                 .as_ref()
                 .map(|_| EVENT_WEBHOOK.to_owned()),
-        };
+        }
+    }
+
+    fn check(self) -> Result<Settings, Invalid> {
+        let git = self.git();
+        let mut problems = Problems::default();
+        let alerts = self.alerts(&mut problems);
+        let policy = self.policy(&alerts, &mut problems);
+        let Self {
+            metrics_server,
+            namespace,
+            pushgateway_url,
+            git_skip_ci,
+            pass_deadline,
+            concurrency,
+            shard,
+            allow_addresses,
+            log,
+            ..
+        } = self;
         let settings = Settings {
             metrics_server: problems
                 .checked("DAVY_METRICS_SERVER", metrics_server, address)

@@ -1,4 +1,4 @@
-//! Telling people: news of releases, to the channels of the settings and of AlertProviders. A
+//! Telling people: news of releases, to the channels of the settings and of `AlertProvider`s. A
 //! channel that is down holds no other; its messages stay in the outbox, in order, and say when
 //! what they tell has happened.
 

@@ -1,4 +1,4 @@
-//! AlertProviders on the real control plane: whom a Canary names is told, by the real program.
+//! `AlertProvider`s on the real control plane: whom a Canary names is told, by the real program.
 use serde_json::{Value, json};
 
 use super::channel::Channel;
