@@ -6,11 +6,11 @@
 
 mod jobs;
 mod kubelet;
-mod manifests;
+pub(crate) mod manifests;
 mod meddler;
 mod pieces;
 mod readme;
 mod rights;
 mod series;
 mod shipped;
-mod stage;
+pub(crate) mod stage;
