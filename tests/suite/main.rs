@@ -14,6 +14,7 @@ mod conformance;
 mod controllers;
 mod cost;
 mod crds;
+mod dashboards;
 mod generated;
 mod git;
 mod home;
