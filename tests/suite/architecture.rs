@@ -98,7 +98,7 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
-        path: "pass/deliver/series.rs",
+        path: "pass/deliver/series",
         may_use: &["api", "metrics", "pass"],
         never: EFFECTS,
     },

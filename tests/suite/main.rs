@@ -15,6 +15,7 @@ mod conformance;
 mod controllers;
 mod cost;
 mod crds;
+mod dashboards;
 mod generated;
 mod git;
 mod home;

@@ -32,7 +32,11 @@ pub(crate) struct Traffic {
 pub(crate) struct Exporter {
     address: SocketAddr,
     workloads: Workloads,
+    others: Others,
 }
+
+/// What else is served, made anew for each scrape.
+type Others = Arc<Mutex<Vec<Box<dyn Fn() -> String + Send>>>>;
 
 /// By namespace and name.
 type Workloads = Arc<Mutex<BTreeMap<(String, String), Workload>>>;
@@ -51,16 +55,21 @@ impl Exporter {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let workloads = Workloads::default();
-        let served = Arc::clone(&workloads);
+        let others = Others::default();
+        let served = (Arc::clone(&workloads), Arc::clone(&others));
         thread::Builder::new()
             .name("exporter".to_owned())
             .spawn(move || {
                 for connection in listener.incoming().flatten() {
                     // A scraper that hangs up asks again in a second.
-                    let _ = answer(connection, &served);
+                    let _ = answer(connection, &served.0, &served.1);
                 }
             })?;
-        Ok(Self { address, workloads })
+        Ok(Self {
+            address,
+            workloads,
+            others,
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -98,6 +107,11 @@ impl Exporter {
             .or_insert_with(|| Workload::new(traffic, now));
         workload.count(now);
         workload.traffic = traffic;
+    }
+
+    /// Serves this text too: series of something else than requests.
+    pub(crate) fn also(&self, text: impl Fn() -> String + Send + 'static) {
+        lock(&self.others).push(Box::new(text));
     }
 
     /// The workload's series end, as when its pods are gone.
@@ -184,7 +198,7 @@ fn line(text: &mut String, name: &str, labels: &str, label: &str, count: f64) {
     let _ = writeln!(text, "{name}{{{labels},{label}}} {count}");
 }
 
-fn answer(mut connection: TcpStream, workloads: &Workloads) -> io::Result<()> {
+fn answer(mut connection: TcpStream, workloads: &Workloads, others: &Others) -> io::Result<()> {
     connection.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut request = BufReader::new(&connection);
     let mut header = String::new();
@@ -192,7 +206,10 @@ fn answer(mut connection: TcpStream, workloads: &Workloads) -> io::Result<()> {
     while request.read_line(&mut header)? > 2 {
         header.clear();
     }
-    let body = render(workloads);
+    let mut body = render(workloads);
+    for text in lock(others).iter() {
+        body.push_str(&text());
+    }
     write!(
         connection,
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\

@@ -21,6 +21,7 @@ pub(crate) mod wait;
 use std::{
     env,
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -57,7 +58,7 @@ pub(crate) async fn prometheus() -> Option<&'static Prometheus> {
         let Some(program) = program("prometheus")? else {
             return Ok(None);
         };
-        Prometheus::start(&program, None).await.map(Some)
+        Prometheus::start(&program, None, None).await.map(Some)
     });
     settle(started.await)
 }
@@ -67,11 +68,27 @@ pub(crate) async fn prometheus() -> Option<&'static Prometheus> {
 /// # Panics
 /// As [`control_plane`].
 pub(crate) async fn prometheus_of(pushgateway: &Pushgateway) -> Option<Prometheus> {
+    own_prometheus(Some(pushgateway.address()), None).await
+}
+
+/// A Prometheus of the caller's own that has read this file, in the format of `OpenMetrics`;
+/// `None` when it is not installed.
+///
+/// # Panics
+/// As [`control_plane`].
+pub(crate) async fn prometheus_with(history: &Path) -> Option<Prometheus> {
+    own_prometheus(None, Some(history)).await
+}
+
+async fn own_prometheus(
+    pushgateway: Option<SocketAddr>,
+    history: Option<&Path>,
+) -> Option<Prometheus> {
     static FOUND: Shared<PathBuf> = OnceCell::const_new();
     let found = FOUND.get_or_init(async || program("prometheus"));
     let program = settle(found.await)?;
     Some(
-        Prometheus::start(program, Some(pushgateway.address()))
+        Prometheus::start(program, pushgateway, history)
             .await
             .unwrap_or_else(|error| panic!("{error}")),
     )

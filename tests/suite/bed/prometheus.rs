@@ -4,10 +4,11 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    process::Command,
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     exporter::Exporter,
@@ -26,10 +27,12 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Starts the program with an exporter of its own, and waits until it answers. It reads a
-    /// Pushgateway too, where there is one.
+    /// Pushgateway too, where there is one, and has what is in `history`, a file in the format of
+    /// `OpenMetrics`, as if it had read it at the times in there.
     pub(super) async fn start(
         program: &Path,
         pushgateway: Option<SocketAddr>,
+        history: Option<&Path>,
     ) -> Result<Self, String> {
         let exporter = Exporter::start().map_err(|error| format!("the exporter: {error}"))?;
         let mut keeper = Keeper::new("prometheus")?;
@@ -37,14 +40,19 @@ impl Prometheus {
         fs::write(&config, scrape(exporter.address(), pushgateway))
             .map_err(|error| format!("writing {}: {error}", config.display()))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let arguments = [
+        let data = keeper.folder().join("data");
+        if let Some(history) = history {
+            fill(program, history, &data)?;
+        }
+        let mut arguments = vec![
             format!("--config.file={}", config.display()),
-            format!(
-                "--storage.tsdb.path={}",
-                keeper.folder().join("data").display()
-            ),
+            format!("--storage.tsdb.path={}", data.display()),
             format!("--web.listen-address={address}"),
         ];
+        if history.is_some() {
+            // In a file there are no marks for where a series ends, so what is older is taken for it.
+            arguments.push("--query.lookback-delta=45s".to_owned());
+        }
         keeper.start("prometheus", program, &arguments)?;
         keeper
             .ready("Prometheus is ready", START_DEADLINE, async || {
@@ -76,22 +84,48 @@ impl Prometheus {
     /// # Panics
     /// When the query is refused or answers several series.
     pub(crate) fn ask(&self, query: &str) -> Option<f64> {
-        let (status, body) = get(
-            self.address,
-            &format!("/api/v1/query?query={}", encode(query)),
-        )
-        .unwrap_or_else(|error| panic!("asking Prometheus: {error}"));
-        assert_eq!(status, 200, "{query}: {body}");
-        let reply: Value = serde_json::from_str(&body).expect("Prometheus answers in JSON");
-        let data = &reply["data"];
+        let data = &self.answer(query, &format!("query?query={}", encode(query)));
         let value = if data["resultType"] == "scalar" {
             &data["result"][1]
         } else {
             let series = data["result"].as_array().expect("a result is a list");
-            assert!(series.len() <= 1, "{query}: several series: {body}");
+            assert!(series.len() <= 1, "{query}: several series: {data}");
             &series.first()?["value"][1]
         };
         value.as_str()?.parse().ok()
+    }
+
+    /// The series of a query at a time, in seconds of Unix; a scalar is one without labels.
+    ///
+    /// # Panics
+    /// When the query is refused.
+    pub(crate) fn series(&self, query: &str, at: i64) -> Vec<Value> {
+        let data = self.answer(query, &format!("query?query={}&time={at}", encode(query)));
+        match &data["result"] {
+            scalar if data["resultType"] == "scalar" => {
+                vec![json!({"metric": {}, "value": scalar})]
+            }
+            series => series.as_array().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The series of a query over a time, a value for every `step` seconds.
+    ///
+    /// # Panics
+    /// When the query is refused.
+    pub(crate) fn over(&self, query: &str, from: i64, to: i64, step: i64) -> Vec<Value> {
+        let asked = encode(query);
+        let path = format!("query_range?query={asked}&start={from}&end={to}&step={step}");
+        let data = self.answer(query, &path);
+        data["result"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn answer(&self, query: &str, path: &str) -> Value {
+        let (status, body) = get(self.address, &format!("/api/v1/{path}"))
+            .unwrap_or_else(|error| panic!("asking Prometheus: {error}"));
+        assert_eq!(status, 200, "{query}: {body}");
+        let reply: Value = serde_json::from_str(&body).expect("Prometheus answers in JSON");
+        reply["data"].clone()
     }
 
     /// Asks until the value is as wanted.
@@ -111,6 +145,21 @@ impl Prometheus {
         .await
         .unwrap_or_else(|error| panic!("{error}"))
     }
+}
+
+/// Writes Prometheus' data of what it has not read. promtool comes with it.
+fn fill(program: &Path, history: &Path, data: &Path) -> Result<(), String> {
+    let promtool = program.with_file_name("promtool");
+    let output = Command::new(&promtool)
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .args([history, data])
+        .output()
+        .map_err(|error| format!("running {}: {error}", promtool.display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{}: {said}", promtool.display()))
 }
 
 fn scrape(target: SocketAddr, pushgateway: Option<SocketAddr>) -> String {

@@ -401,7 +401,7 @@ async fn apply_applications(stage: &Stage) {
 }
 
 /// The kinds of the routes, without a schema, where nobody has installed the real ones.
-pub(super) async fn install_istio(cluster: &ControlPlane) {
+pub(crate) async fn install_istio(cluster: &ControlPlane) {
     let definitions = cluster
         .objects("apiextensions.k8s.io/v1", "CustomResourceDefinition", None)
         .await;

@@ -7,11 +7,11 @@
 mod account;
 mod jobs;
 mod kubelet;
-mod manifests;
+pub(crate) mod manifests;
 mod meddler;
 mod pieces;
 mod readme;
 mod rights;
 mod series;
 mod shipped;
-mod stage;
+pub(crate) mod stage;

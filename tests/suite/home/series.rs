@@ -55,16 +55,27 @@ fn page_tells_all_that_status_says() {
     let progressing = canary(
         "podinfo",
         &json!({
-            "phase": "Progressing", "canaryWeight": 30,
+            "phase": "Progressing", "canaryWeight": 30, "iterations": 3,
             "checks": [
-                {"metric": "request-success-rate", "verdict": "pass", "value": 99.5},
-                {"metric": "request-duration", "verdict": "pass", "value": 250.0},
+                {
+                    "metric": "request-success-rate", "verdict": "pass", "value": 99.5,
+                    "threshold": ">= 99",
+                },
+                {
+                    "metric": "request-duration", "verdict": "pass", "value": 250.0,
+                    "threshold": "<= 500",
+                },
                 {"metric": "silent", "verdict": "noData"},
             ],
             "totals": {
                 "promotions": 5, "skipped": 2, "rollbacks": 1,
                 "analysisSeconds": [0, 3, 1], "analysisSecondsSum": 140.5,
             },
+            "outbox": [
+                {"to": ["git"], "record": {"time": "1970-01-01T00:16:00Z"}},
+                {"to": ["git"], "record": {"time": "1970-01-01T00:15:00Z"}},
+                {"to": ["elsewhere"], "what": "an entry of another version"},
+            ],
         }),
     );
     let failed = canary("broken", &json!({"phase": "Failed", "canaryWeight": 0}));

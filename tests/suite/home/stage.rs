@@ -21,15 +21,15 @@ use crate::bed::{control_plane::ControlPlane, wait::until};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 
-pub(super) struct Stage {
-    pub(super) cluster: &'static ControlPlane,
-    pub(super) namespace: String,
+pub(crate) struct Stage {
+    pub(crate) cluster: &'static ControlPlane,
+    pub(crate) namespace: String,
     programs: TempDir,
 }
 
 impl Stage {
     /// A namespace of its own; our definitions are installed.
-    pub(super) async fn new(cluster: &'static ControlPlane, prefix: &str) -> Self {
+    pub(crate) async fn new(cluster: &'static ControlPlane, prefix: &str) -> Self {
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/crd");
         for name in ["canaries", "metrictemplates", "alertproviders"] {
             let file = crds.join(format!("{name}.flagger.app.yaml"));
@@ -47,14 +47,14 @@ impl Stage {
     }
 
     /// A PATH with our programs before all others.
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         let others = std::env::var_os("PATH").expect("a PATH");
         let others = others.display();
         format!("{}:{others}", self.programs.path().display())
     }
 
     /// A Deployment and the Canary that releases it.
-    pub(super) async fn application(&self, name: &str, spec: &Value) {
+    pub(crate) async fn application(&self, name: &str, spec: &Value) {
         self.cluster
             .apply_yaml(&deployment(name), &self.namespace)
             .await;
@@ -62,7 +62,7 @@ impl Stage {
     }
 
     /// A Canary for the Deployment of its name, which has more in its `spec`.
-    pub(super) async fn canary(&self, name: &str, spec: &Value) {
+    pub(crate) async fn canary(&self, name: &str, spec: &Value) {
         let mut canary = json!({
             "apiVersion": "flagger.app/v1beta1",
             "kind": "Canary",
@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// Runs the program with the administrator's rights in this namespace.
-    pub(super) fn davy(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    pub(crate) fn davy(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
         davy()
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .env("DAVY_NAMESPACE", &self.namespace)
@@ -90,7 +90,7 @@ impl Stage {
     }
 
     /// Makes passes until the canary is in this phase.
-    pub(super) async fn passes_until(&self, name: &str, phase: Phase, settings: &[(&str, &str)]) {
+    pub(crate) async fn passes_until(&self, name: &str, phase: Phase, settings: &[(&str, &str)]) {
         until("the phase is reached", DEADLINE, async || {
             let output = self.davy(&["run"], settings);
             let status = self.status(name).await;
@@ -104,14 +104,14 @@ impl Stage {
         .unwrap_or_else(|error| panic!("{name} {phase:?}: {error}"));
     }
 
-    pub(super) async fn status(&self, name: &str) -> CanaryStatus {
+    pub(crate) async fn status(&self, name: &str) -> CanaryStatus {
         let canaries: Api<Canary> = Api::namespaced(self.cluster.client(), &self.namespace);
         let canary = canaries.get(name).await.expect("the Canary is there");
         canary.status.unwrap_or_default()
     }
 
     /// Gives the Deployment's container another tag.
-    pub(super) async fn release(&self, name: &str, tag: &str) {
+    pub(crate) async fn release(&self, name: &str, tag: &str) {
         let containers = json!([{"name": name, "image": format!("stefanprodan/podinfo:{tag}")}]);
         let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
         let objects = self.objects("apps/v1", "Deployment").await;
@@ -121,13 +121,13 @@ impl Stage {
             .expect("the Deployment is patched");
     }
 
-    pub(super) async fn objects(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+    pub(crate) async fn objects(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
         let namespace = Some(&*self.namespace);
         self.cluster.objects(api_version, kind, namespace).await
     }
 
     /// `kubectl` as the administrator; its standard output.
-    pub(super) fn kubectl(&self, arguments: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let output = Command::new(self.cluster.kubectl())
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .args(arguments)
@@ -140,7 +140,7 @@ impl Stage {
 }
 
 /// The program in an environment without settings.
-pub(super) fn davy() -> Command {
+pub(crate) fn davy() -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DAVY_")) {
         command.env_remove(name);
@@ -148,11 +148,11 @@ pub(super) fn davy() -> Command {
     command
 }
 
-pub(super) fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_davy"))
 }
 
-pub(super) fn deployment(name: &str) -> String {
+pub(crate) fn deployment(name: &str) -> String {
     format!(
         "apiVersion: apps/v1
 kind: Deployment

@@ -17,21 +17,21 @@ use crate::bed;
 /// A machine that builds beside the tests is slow; a browser that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-pub(super) struct Browser {
+pub(crate) struct Browser {
     process: Child,
     to: ChildStdin,
     from: Receiver<Value>,
     session: String,
     last: u64,
     /// What went wrong in the page since it was opened, and what it asked for.
-    pub(super) errors: Vec<String>,
-    pub(super) requests: Vec<String>,
+    pub(crate) errors: Vec<String>,
+    pub(crate) requests: Vec<String>,
     _folder: tempfile::TempDir,
 }
 
 impl Browser {
     /// `None` where there is no Chromium.
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let chromium = bed::program("chromium").unwrap_or_else(|error| panic!("{error}"))?;
         let folder = tempfile::tempdir().unwrap();
         // It reads from its descriptor 3 and writes to 4. Without a sandbox, which containers
@@ -96,7 +96,7 @@ impl Browser {
     }
 
     /// Opens a file, and waits until it is there with all that it loads.
-    pub(super) fn open(&mut self, file: &Path) {
+    pub(crate) fn open(&mut self, file: &Path) {
         self.errors.clear();
         self.requests.clear();
         let url = format!("file://{}", file.display());
@@ -107,7 +107,7 @@ impl Browser {
     }
 
     /// How wide the screen is, and which colours its owner prefers.
-    pub(super) fn look(&mut self, width: u32, height: u32, scheme: &str) {
+    pub(crate) fn look(&mut self, width: u32, height: u32, scheme: &str) {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
         });
@@ -119,7 +119,7 @@ impl Browser {
     }
 
     /// The value of an expression in the page.
-    pub(super) fn evaluate(&mut self, expression: &str) -> Value {
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let call = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.call("Runtime.evaluate", &call);
         assert!(
@@ -130,14 +130,14 @@ impl Browser {
     }
 
     /// What is on the screen, as a PNG file.
-    pub(super) fn screenshot(&mut self, file: &Path) {
+    pub(crate) fn screenshot(&mut self, file: &Path) {
         let answer = self.call("Page.captureScreenshot", &json!({"format": "png"}));
         let data = answer["data"].as_str().expect("a picture");
         std::fs::write(file, Base64::decode_vec(data).unwrap()).unwrap();
     }
 
     /// The page as it is printed, by somebody who prefers dark screens.
-    pub(super) fn print(&mut self) {
+    pub(crate) fn print(&mut self) {
         let print = json!({
             "media": "print",
             "features": [{"name": "prefers-color-scheme", "value": "dark"}],

@@ -1,7 +1,7 @@
 //! What is reported of promotion records: the numbers by tables of cases, the page in a real
 //! browser, and the verb on a repository into which releases were played.
 
-mod browser;
+pub(crate) mod browser;
 mod numbers;
 mod page;
 mod pages;

@@ -1,19 +1,27 @@
-//! The series of a pass as text, for Pushgateway and `/metrics`: Flagger's names, and `davy_pass_*`.
+//! The series of a pass as text, for Pushgateway and `/metrics`: Flagger's names, and `davy_*`.
 //! All from what status says, so that a page that is lost or sent twice changes nothing.
+
+mod families;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use prometheus::TextEncoder;
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
+use serde_json::Value;
 
 use crate::api::canary::Canary;
-use crate::api::status::{CanaryStatus, CheckStatus, Phase, Totals};
+use crate::api::status::{CanaryStatus, CheckStatus, Phase, Totals, Verdict};
 use crate::metrics;
 use crate::pass::report::{Outcome, Report};
 use crate::pass::snapshot::percent;
 use crate::pass::totals::{self, BOUNDS};
+use families::{
+    ANALYSIS, DURATION, FAILURES, Family, INFO, ITERATIONS, OUTBOX, OUTBOX_OLDEST, PASS_CANARIES,
+    PASS_DURATION, PASS_REQUESTS, PASS_TIME, PHASE, STATUS, SUCCESSES, TOTAL, VERDICT, WEIGHT,
+};
 
 /// The content type of the text.
 pub use prometheus::TEXT_FORMAT;
@@ -27,8 +35,30 @@ pub struct Subject {
     strategy: &'static str,
     phase: Option<Phase>,
     weight: u8,
+    iterations: i64,
     checks: Vec<CheckStatus>,
     totals: Totals,
+    waiting: Waiting,
+}
+
+/// What waits in an outbox.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Waiting {
+    entries: usize,
+    since: Option<Timestamp>,
+}
+
+impl Waiting {
+    /// An entry that this version cannot read waits as well; it only does not say since when.
+    fn of(outbox: &[Value]) -> Self {
+        let times = outbox
+            .iter()
+            .filter_map(|entry| entry["record"]["time"].as_str()?.parse().ok());
+        Self {
+            entries: outbox.len(),
+            since: times.min(),
+        }
+    }
 }
 
 impl Subject {
@@ -39,8 +69,10 @@ impl Subject {
             strategy: strategy(canary),
             phase: status.phase,
             weight: percent(status.canary_weight),
+            iterations: status.iterations.unwrap_or(0),
             checks: status.checks.clone(),
             totals: status.totals.clone().unwrap_or_default(),
+            waiting: Waiting::of(&status.outbox),
         }
     }
 }
@@ -52,6 +84,17 @@ fn strategy(canary: &Canary) -> &'static str {
         Some(analysis) if !analysis.r#match.is_empty() => "ab-testing",
         Some(analysis) if analysis.iterations.unwrap_or(0) > 0 => "blue-green",
         _ => "canary",
+    }
+}
+
+/// As status writes it.
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::NoData => "noData",
+        Verdict::TooLittleData => "tooLittleData",
+        Verdict::Error => "error",
     }
 }
 
@@ -67,75 +110,13 @@ pub fn text(report: &Report, mesh_provider: &str) -> String {
         let namespace = [("namespace", &*subject.namespace)];
         page.add(&TOTAL, &namespace, 1.0);
         page.release(subject);
+        page.checks(subject);
         page.ends(subject);
+        page.outbox(subject);
     }
     page.pass(report);
     page.text()
 }
-
-/// A family: its name, its help, its type.
-struct Family(&'static str, &'static str, MetricType);
-
-const INFO: Family = Family(
-    "flagger_info",
-    "Version and default routing provider.",
-    MetricType::GAUGE,
-);
-const TOTAL: Family = Family(
-    "flagger_canary_total",
-    "Canaries by namespace.",
-    MetricType::GAUGE,
-);
-const STATUS: Family = Family(
-    "flagger_canary_status",
-    "Last status: 0 in progress, 1 successful or at rest, 2 failed.",
-    MetricType::GAUGE,
-);
-const WEIGHT: Family = Family(
-    "flagger_canary_weight",
-    "Percent of the traffic by workload.",
-    MetricType::GAUGE,
-);
-const ANALYSIS: Family = Family(
-    "flagger_canary_metric_analysis",
-    "Last value of a check; durations in seconds.",
-    MetricType::GAUGE,
-);
-const DURATION: Family = Family(
-    "flagger_canary_duration_seconds",
-    "Seconds that analyses took, from the new version to its end.",
-    MetricType::HISTOGRAM,
-);
-const SUCCESSES: Family = Family(
-    "flagger_canary_successes_total",
-    "New versions promoted.",
-    MetricType::COUNTER,
-);
-const FAILURES: Family = Family(
-    "flagger_canary_failures_total",
-    "New versions rolled back.",
-    MetricType::COUNTER,
-);
-const PASS_TIME: Family = Family(
-    "davy_pass_last_success_timestamp_seconds",
-    "When the last pass began that read the canaries.",
-    MetricType::GAUGE,
-);
-const PASS_DURATION: Family = Family(
-    "davy_pass_duration_seconds",
-    "Seconds that it took.",
-    MetricType::GAUGE,
-);
-const PASS_CANARIES: Family = Family(
-    "davy_pass_canaries",
-    "Canaries of that pass by what became of them.",
-    MetricType::GAUGE,
-);
-const PASS_REQUESTS: Family = Family(
-    "davy_pass_api_requests",
-    "Requests of that pass to the Kubernetes API.",
-    MetricType::GAUGE,
-);
 
 type Labels<'a> = [(&'static str, &'a str)];
 
@@ -146,9 +127,9 @@ struct Page {
     families: BTreeMap<&'static str, (&'static str, MetricType, Series)>,
 }
 
-type Series = BTreeMap<Vec<(&'static str, String)>, Value>;
+type Series = BTreeMap<Vec<(&'static str, String)>, Sample>;
 
-enum Value {
+enum Sample {
     Number(f64),
     Analyses(Totals),
 }
@@ -175,14 +156,39 @@ impl Page {
             let labels = [("workload", workload), ("namespace", namespace)];
             self.gauge(&WEIGHT, &labels, f64::from(weight));
         }
+        let phase = format!("{phase:?}");
+        let labels = [
+            ("name", target),
+            ("namespace", namespace),
+            ("phase", &phase),
+        ];
+        self.gauge(&PHASE, &labels, 1.0);
+        self.gauge(&ITERATIONS, &of_canary, number(subject.iterations));
+    }
+
+    /// What the checks answered last. The threshold is a label of the verdict, so that it can
+    /// stand beside the value.
+    fn checks(&mut self, subject: &Subject) {
+        if subject.phase.is_none() {
+            return;
+        }
+        let (namespace, target) = (&*subject.namespace, &*subject.target);
         for check in &subject.checks {
+            let metric = ("metric", &*check.metric);
+            let labels = [
+                ("name", target),
+                ("namespace", namespace),
+                metric,
+                ("threshold", check.threshold.as_deref().unwrap_or_default()),
+                ("verdict", verdict(check.verdict)),
+            ];
+            self.gauge(&VERDICT, &labels, 1.0);
             let Some(value) = check.value else { continue };
             let scale = if metrics::is_in_milliseconds(&check.metric) {
                 1_000.0
             } else {
                 1.0
             };
-            let metric = ("metric", &*check.metric);
             let labels = [("name", target), ("namespace", namespace), metric];
             self.gauge(&ANALYSIS, &labels, value / scale);
         }
@@ -208,8 +214,19 @@ impl Page {
             self.add(family, &labels, number(count));
         }
         let labels = [("name", target), ("namespace", namespace)];
-        let totals = Value::Analyses(totals.clone());
+        let totals = Sample::Analyses(totals.clone());
         self.series(&DURATION).insert(owned(&labels), totals);
+    }
+
+    fn outbox(&mut self, subject: &Subject) {
+        let (namespace, target) = (&*subject.namespace, &*subject.target);
+        let labels = [("name", target), ("namespace", namespace)];
+        let entries = i64::try_from(subject.waiting.entries).unwrap_or(i64::MAX);
+        self.gauge(&OUTBOX, &labels, number(entries));
+        if let Some(since) = subject.waiting.since {
+            let since = since.as_duration().as_secs_f64();
+            self.gauge(&OUTBOX_OLDEST, &labels, since);
+        }
     }
 
     fn pass(&mut self, report: &Report) {
@@ -227,13 +244,13 @@ impl Page {
 
     fn gauge(&mut self, family: &Family, labels: &Labels<'_>, value: f64) {
         self.series(family)
-            .insert(owned(labels), Value::Number(value));
+            .insert(owned(labels), Sample::Number(value));
     }
 
     fn add(&mut self, family: &Family, labels: &Labels<'_>, value: f64) {
-        let zero = Value::Number(0.0);
+        let zero = Sample::Number(0.0);
         let series = self.series(family).entry(owned(labels)).or_insert(zero);
-        if let Value::Number(sum) = series {
+        if let Sample::Number(sum) = series {
             *sum += value;
         }
     }
@@ -262,13 +279,13 @@ fn encoded(
     let metrics = series.into_iter().map(|(labels, value)| {
         let mut metric = Metric::from_label(labels.into_iter().map(label).collect());
         match (value, kind) {
-            (Value::Analyses(totals), _) => metric.set_histogram(histogram(&totals)),
-            (Value::Number(value), MetricType::COUNTER) => {
+            (Sample::Analyses(totals), _) => metric.set_histogram(histogram(&totals)),
+            (Sample::Number(value), MetricType::COUNTER) => {
                 let mut counter = Counter::default();
                 counter.set_value(value);
                 metric.set_counter(counter);
             }
-            (Value::Number(value), _) => {
+            (Sample::Number(value), _) => {
                 let mut gauge = Gauge::default();
                 gauge.set_value(value);
                 metric.set_gauge(gauge);
