@@ -128,6 +128,19 @@ async fn asked() -> Option<Asked> {
     .await;
     stage.release("podinfo", "1.0.1").await;
     passes(Phase::Progressing).await;
+    // A pass follows the other faster than Prometheus looks.
+    until("the canary has traffic", DEADLINE, async || {
+        stage.davy(&["run"], &settings);
+        match stage.status("podinfo").await.canary_weight {
+            Some(50) => Ok(()),
+            weight => Err(format!("{weight:?}")),
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    let with_traffic =
+        format!("flagger_canary_weight{{workload=\"podinfo\",namespace=\"{namespace}\"}} == 50");
+    seen(&reader, &with_traffic).await;
     passes(Phase::Succeeded).await;
     judged.serve(&namespace, "podinfo", 50.0, 50.0);
     let failing = format!(
