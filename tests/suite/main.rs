@@ -18,6 +18,7 @@ mod crds;
 mod dashboards;
 mod generated;
 mod git;
+mod health;
 mod home;
 mod metrics;
 mod notifiers;

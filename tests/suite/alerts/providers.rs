@@ -18,7 +18,8 @@ async fn begin(prefix: &str, alerts: Value, providers: &str) -> Option<Podinfo> 
     Some(podinfo)
 }
 
-#[tokio::test]
+// The channels answer while the program is waited for.
+#[tokio::test(flavor = "multi_thread")]
 async fn channels_of_a_canary_hear_what_is_bad_enough_for_them() {
     let (all, bad, bot) = (
         Channel::open().await,
@@ -116,7 +117,8 @@ stringData: {{address: '{}', token: 'xoxb-marker'}}
 }
 
 /// Addresses of resources go through the address policy, those of settings do not.
-#[tokio::test]
+// The channels answer while the program is waited for.
+#[tokio::test(flavor = "multi_thread")]
 async fn address_of_a_resource_is_refused_where_it_leads_to_this_machine() {
     let channel = Channel::open().await;
     let provider = format!(

@@ -56,7 +56,10 @@ subjects: [{kind: ServiceAccount, name: davy}]
 ";
     cluster.apply_yaml(role, &stage.namespace).await;
     stage
-        .application("podinfo", &json!({"provider": "kubernetes"}))
+        .application(
+            "podinfo",
+            &json!({"provider": "kubernetes", "skipAnalysis": true}),
+        )
         .await;
     let kubeconfig = cluster
         .kubeconfig_for_service_account(&stage.namespace, "davy")
