@@ -50,6 +50,8 @@
 //!   thing in which the two differ.
 //! - **There is no retry** but the bounded one after a conflict, which reads first.
 //! - **Objects are JSON.** Typed views only read, so that fields of a newer API server survive.
+//! - **Nothing is told twice as two things.** News waits in the status' outbox until its channel has said
+//!   that it has it, and bears the same key each time (`pass::deliver::alerts`).
 //! - **No right is unused.** Verbs stand in one table beside the requests (`io::rights`), the shipped
 //!   Roles are made from it, and a run under them holds it against the audit log.
 //! - **A series is status as text** (`pass::deliver::series`): what is counted was claimed.
