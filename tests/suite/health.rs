@@ -50,9 +50,11 @@ fn read(objects: &[Value]) -> Option<Vec<String>> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the reader starts");
-    let text: String = objects.iter().map(|object| format!("{object}\n")).collect();
+    let lines: Vec<_> = objects.iter().map(ToString::to_string).collect();
     let mut input = reader.stdin.take().expect("its input");
-    input.write_all(text.as_bytes()).expect("it reads");
+    input
+        .write_all(lines.join("\n").as_bytes())
+        .expect("it reads");
     drop(input);
     let output = reader.wait_with_output().expect("it ends");
     assert!(output.status.success(), "it can read them");
