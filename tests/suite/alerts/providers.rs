@@ -1,8 +1,12 @@
 //! `AlertProvider`s on the real control plane: whom a Canary names is told, by the real program.
+use std::collections::BTreeSet;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::channel::Channel;
 use super::outcomes;
+use crate::bed::audit::AuditMark;
 use crate::podinfo::{Podinfo, fixture};
 
 const KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -79,6 +83,7 @@ stringData: {{address: '{}', token: 'xoxb-marker'}}
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         }
     };
+    let mark = podinfo.cluster.audit_mark();
     passes_until("Initialized").await;
     podinfo.image("1.2.1").await;
     passes_until("Succeeded").await;
@@ -87,6 +92,8 @@ stringData: {{address: '{}', token: 'xoxb-marker'}}
         ["initialized", "new-revision", "promoted"]
     );
     assert_eq!(outcomes(&bad.taken()), [""; 0]);
+    has_condition(&podinfo, "Ready");
+    has_condition(&podinfo, "Promoted");
     assert_eq!(bot.taken().len(), 3);
     assert_eq!(bot.bearer().as_deref(), Some("Bearer xoxb-marker"));
     let message = String::from_utf8_lossy(&bot.taken()[2].body).into_owned();
@@ -114,6 +121,39 @@ stringData: {{address: '{}', token: 'xoxb-marker'}}
     }
     assert!(!ended.to_string().contains("secret-path"), "{ended}");
     assert!(!ended.to_string().contains("xoxb"), "{ended}");
+    has_condition(&podinfo, "Stalled");
+
+    asks_what_is_shipped(&podinfo, mark).await;
+}
+
+/// The rights of the component `alerts`, and no other on these kinds.
+async fn asks_what_is_shipped(podinfo: &Podinfo, since: AuditMark) {
+    let requests = podinfo.cluster.audit(since, &podinfo.user).await;
+    let asked: BTreeSet<_> = requests
+        .iter()
+        .filter(|request| ["alertproviders", "secrets"].contains(&&*request.resource))
+        .map(|request| (&*request.resource, &*request.verb))
+        .collect();
+    let shipped = BTreeSet::from([("alertproviders", "get"), ("secrets", "get")]);
+    assert_eq!(asked, shipped);
+}
+
+/// As users and pipelines wait for it.
+fn has_condition(podinfo: &Podinfo, condition: &str) {
+    let waited = Command::new(podinfo.cluster.kubectl())
+        .env("KUBECONFIG", podinfo.cluster.kubeconfig())
+        .args([
+            "-n",
+            &podinfo.namespace,
+            "wait",
+            "canary/podinfo",
+            "--timeout=10s",
+        ])
+        .arg(format!("--for=condition={condition}"))
+        .output()
+        .expect("kubectl starts");
+    let said = String::from_utf8_lossy(&waited.stderr);
+    assert!(waited.status.success(), "{condition}: {said}");
 }
 
 /// Addresses of resources go through the address policy, those of settings do not.
