@@ -73,7 +73,7 @@ fn page_tells_all_that_status_says() {
             },
             "outbox": [
                 {"to": ["git"], "record": {"time": "1970-01-01T00:16:00Z"}},
-                {"to": ["git"], "record": {"time": "1970-01-01T00:15:00Z"}},
+                {"to": ["event-webhook"], "told": {"time": "1970-01-01T00:15:00Z"}},
                 {"to": ["elsewhere"], "what": "an entry of another version"},
             ],
         }),

@@ -53,7 +53,8 @@ impl Waiting {
     fn of(outbox: &[Value]) -> Self {
         let times = outbox
             .iter()
-            .filter_map(|entry| entry["record"]["time"].as_str()?.parse().ok());
+            .flat_map(|entry| [&entry["record"]["time"], &entry["told"]["time"]])
+            .filter_map(|time| time.as_str()?.parse().ok());
         Self {
             entries: outbox.len(),
             since: times.min(),
