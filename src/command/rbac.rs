@@ -11,7 +11,7 @@ use crate::io::cluster::{Cluster, Scope};
 use crate::io::rights::{self, Need};
 use crate::io::{self, Io};
 use crate::objects::{CANARY, Key, Names, Policy, Problem, references};
-use crate::pass::problems;
+use crate::pass::{problems, terms};
 use crate::routers;
 use crate::settings::Settings;
 use crate::simulate::scenario;
@@ -96,9 +96,7 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
     if policy.config_tracking && refers {
         needs.push(Need::ConfigTracking);
     }
-    let spec = &canary.spec;
-    let analysis = spec.analysis.as_ref().or(spec.canary_analysis.as_ref());
-    if analysis.is_some_and(|analysis| !analysis.alerts.is_empty()) {
+    if terms::analysis(canary).is_some_and(|analysis| !analysis.alerts.is_empty()) {
         needs.push(Need::Alerts);
     }
     Ok(needs)

@@ -12,7 +12,7 @@ use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::objects::hash::template_hash;
 use crate::objects::patch::{step_of, written_at};
 use crate::objects::{Key, Kind, Names, Objects, Policy, SERVICE, View};
-use crate::pass::terms::Terms;
+use crate::pass::terms::{self, Terms};
 use crate::routers::Router;
 use crate::workloads::{Autoscaler, Readiness, Workload};
 
@@ -114,11 +114,7 @@ impl Snapshot {
 
     /// Whether the analysis asks anything of a metrics system.
     pub fn has_metrics(&self) -> bool {
-        let spec = &self.canary.spec;
-        spec.analysis
-            .as_ref()
-            .or(spec.canary_analysis.as_ref())
-            .is_some_and(|analysis| !analysis.metrics.is_empty())
+        terms::analysis(&self.canary).is_some_and(|analysis| !analysis.metrics.is_empty())
     }
 
     pub fn target_replicas(&self) -> i64 {

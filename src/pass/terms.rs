@@ -48,6 +48,12 @@ pub enum Strategy {
     Iterations { total: i64, shifts_traffic: bool },
 }
 
+/// The analysis as the Canary writes it, under today's name or the first Flagger's.
+pub fn analysis(canary: &Canary) -> Option<&Analysis> {
+    let spec = &canary.spec;
+    spec.analysis.as_ref().or(spec.canary_analysis.as_ref())
+}
+
 impl Terms {
     pub fn of(
         canary: &Canary,
@@ -61,8 +67,7 @@ impl Terms {
             // Flagger takes a missing analysis for one that is skipped.
             (None, None) => ("spec.analysis", Analysis::default(), false),
         };
-        let skip_analysis = spec.skip_analysis.unwrap_or(false)
-            || (spec.analysis.is_none() && spec.canary_analysis.is_none());
+        let skip_analysis = spec.skip_analysis.unwrap_or(false) || self::analysis(canary).is_none();
         let interval = match &analysis.interval {
             Some(text) => Some(parse(&format!("{path}.interval"), text)?.max(INTERVAL_MIN)),
             None if first_generation => None,

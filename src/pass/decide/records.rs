@@ -5,7 +5,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
-use crate::api::analysis::{AlertReference, Analysis};
+use crate::api::analysis::AlertReference;
 use crate::api::record::{
     Check, Evidence, News, OutboxEntry, Outcome, Record, Release, Terms, Told, VERSION, Version,
 };
@@ -15,7 +15,7 @@ use crate::notifiers;
 use crate::objects::hash::identifier;
 use crate::objects::metadata::{FIELD_MANAGER, writers};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::terms::Strategy;
+use crate::pass::terms::{self, Strategy};
 use crate::records;
 
 use super::conditions;
@@ -115,9 +115,7 @@ fn is_anybody_told(snapshot: &Snapshot) -> bool {
 }
 
 fn alerts(snapshot: &Snapshot) -> &[AlertReference] {
-    let spec = &snapshot.canary.spec;
-    let analysis: Option<&Analysis> = spec.analysis.as_ref().or(spec.canary_analysis.as_ref());
-    analysis.map_or(&[], |analysis| &analysis.alerts)
+    terms::analysis(&snapshot.canary).map_or(&[], |analysis| &analysis.alerts)
 }
 
 /// Where a record goes. Git keeps how each release went, and not what it waited for meanwhile. A

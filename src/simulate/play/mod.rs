@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::pass::report::{Handled, Outcome};
-use crate::pass::{self, Options};
+use crate::pass::{self, Options, terms};
 use crate::settings::Settings;
 use crate::simulate::BEGINNING;
 use crate::simulate::cluster::Key;
@@ -318,12 +318,7 @@ fn placed(mut object: Value) -> Value {
 }
 
 fn interval(canary: &Canary) -> SignedDuration {
-    let analysis = canary
-        .spec
-        .analysis
-        .as_ref()
-        .or(canary.spec.canary_analysis.as_ref());
-    analysis
+    terms::analysis(canary)
         .and_then(|analysis| analysis.interval.as_deref())
         .and_then(|text| crate::objects::duration::parse(text).ok())
         .and_then(|interval| SignedDuration::try_from(interval).ok())

@@ -17,6 +17,7 @@ use crate::api::status::{CanaryStatus, CheckStatus, Phase, Totals, Verdict};
 use crate::metrics;
 use crate::pass::report::{Outcome, Report};
 use crate::pass::snapshot::percent;
+use crate::pass::terms;
 use crate::pass::totals::{self, BOUNDS};
 use families::{
     ANALYSIS, DURATION, FAILURES, Family, INFO, ITERATIONS, OUTBOX, OUTBOX_OLDEST, PASS_CANARIES,
@@ -80,8 +81,7 @@ impl Subject {
 
 /// The values of Flagger's label `deployment_strategy`.
 fn strategy(canary: &Canary) -> &'static str {
-    let spec = &canary.spec;
-    match spec.analysis.as_ref().or(spec.canary_analysis.as_ref()) {
+    match terms::analysis(canary) {
         Some(analysis) if !analysis.r#match.is_empty() => "ab-testing",
         Some(analysis) if analysis.iterations.unwrap_or(0) > 0 => "blue-green",
         _ => "canary",
