@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, CheckStatus, Phase};
 use crate::io::cluster;
-use crate::objects::Problem;
 use crate::objects::patch::difference;
+use crate::objects::{Key, Problem, SECRET};
 use crate::pass::converge::plan::plan;
 use crate::pass::deliver::series::Subject;
 use crate::pass::snapshot::{Snapshot, percent};
@@ -182,13 +182,24 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
             Some(live) => serde_json::to_value(difference(live, &wanted.object)),
             None => Ok(wanted.object),
         };
-        let object = wanted.key.to_string();
         handled.changes.push(Change {
-            object,
-            patch: patch.unwrap_or_default(),
+            object: wanted.key.to_string(),
+            patch: masked(&wanted.key, patch.unwrap_or_default()),
         });
     }
     handled.with(Outcome::DryRun, &decision.reason)
+}
+
+/// What is shown of a change: of a Secret which entries, and not what they hold.
+fn masked(key: &Key, mut patch: Value) -> Value {
+    if *key.kind == SECRET
+        && let Some(data) = patch.get_mut("data").and_then(Value::as_object_mut)
+    {
+        for value in data.values_mut().filter(|value| !value.is_null()) {
+            *value = "***".into();
+        }
+    }
+    patch
 }
 
 /// A whole pass.

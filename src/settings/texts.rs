@@ -56,13 +56,16 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 }
 
 pub(super) fn address(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text
-        .parse()
-        .map_err(|_| format!("\"{text}\" is not a URL"))?;
+    // Before an @ may be a password.
+    let shown = match text.rsplit_once('@') {
+        Some((_, rest)) => format!("\"***@{rest}\""),
+        None => format!("\"{text}\""),
+    };
+    let uri: http::Uri = text.parse().map_err(|_| format!("{shown} is not a URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(_)) => Ok(text.trim_end_matches('/').to_owned()),
         _ => Err(format!(
-            "\"{text}\" is not a URL that starts with http:// or https://"
+            "{shown} is not a URL that starts with http:// or https://"
         )),
     }
 }

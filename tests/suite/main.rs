@@ -30,5 +30,6 @@ mod records;
 mod report;
 mod routers;
 mod scenarios;
+mod secrets;
 mod story;
 mod wire;

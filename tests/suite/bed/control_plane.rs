@@ -31,7 +31,7 @@ const ADMINISTRATORS: &str = "system:masters";
 pub(crate) struct ControlPlane {
     pub(super) keeper: Keeper,
     pub(super) authority: Authority,
-    pub(super) server: String,
+    pub(crate) server: String,
     pub(super) namespaces: AtomicU32,
     kubeconfig: PathBuf,
     config: Config,

@@ -12,26 +12,26 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-pub(super) type Stream = StreamOwned<ServerConnection, TcpStream>;
+pub(crate) type Stream = StreamOwned<ServerConnection, TcpStream>;
 
-pub(super) struct HttpsServer {
-    pub(super) port: u16,
+pub(crate) struct HttpsServer {
+    pub(crate) port: u16,
     /// Who vouches for it, in PEM.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     /// Requests that came.
-    pub(super) requests: Arc<AtomicUsize>,
+    pub(crate) requests: Arc<AtomicUsize>,
 }
 
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
 impl Request {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(header, _)| header == name);
         found.map_or("", |(_, value)| value)
     }
@@ -67,7 +67,7 @@ impl Request {
 }
 
 /// Serves each connection one request.
-pub(super) fn serve(answer: impl Fn(&Request, &mut Stream) + Send + Sync + 'static) -> HttpsServer {
+pub(crate) fn serve(answer: impl Fn(&Request, &mut Stream) + Send + Sync + 'static) -> HttpsServer {
     let mut parameters = CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
@@ -113,7 +113,7 @@ pub(super) fn serve(answer: impl Fn(&Request, &mut Stream) + Send + Sync + 'stat
 }
 
 /// Real git serves the repositories in a folder to whoever knows the password.
-pub(super) fn repositories(folder: &Path, password: &str) -> HttpsServer {
+pub(crate) fn repositories(folder: &Path, password: &str) -> HttpsServer {
     let (folder, password) = (folder.to_owned(), password.to_owned());
     serve(move |request, stream| {
         let expected = format!("Basic {}", base64(format!("davy:{password}").as_bytes()));
@@ -128,7 +128,7 @@ pub(super) fn repositories(folder: &Path, password: &str) -> HttpsServer {
 }
 
 /// What `git http-backend` has to say, which is a CGI program.
-pub(super) fn backend(folder: &PathBuf, request: &Request) -> Vec<u8> {
+pub(crate) fn backend(folder: &PathBuf, request: &Request) -> Vec<u8> {
     let mut child = Command::new("git")
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", folder)

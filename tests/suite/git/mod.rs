@@ -4,7 +4,7 @@
 mod deliveries;
 mod gnupg;
 mod hostile;
-mod https_server;
+pub(crate) mod https_server;
 pub(crate) mod keys;
 pub(crate) mod place;
 mod settings;

@@ -1,6 +1,8 @@
 //! The half of the wire that is plain HTTP: metrics systems, hooks, chat, whatever has an address.
 #![expect(clippy::disallowed_types, reason = "this is the wire")]
 
+mod credentials;
+
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -82,7 +84,8 @@ async fn send(
 ) -> Result<Response<Bytes>, WireError> {
     let not_sent = |why: reqwest::Error| WireError::NotSent(cause(&why.without_url()));
     // From here on there is one parser of the address: what it read is checked and connected to.
-    let request = reqwest::Request::try_from(request).map_err(not_sent)?;
+    let mut request = reqwest::Request::try_from(request).map_err(not_sent)?;
+    let secrets = credentials::of(&mut request);
     if let Some(allowed) = checked {
         let scheme = request.url().scheme();
         if !["http", "https"].contains(&scheme) {
@@ -108,8 +111,9 @@ async fn send(
             WireError::NoAnswer(text)
         }
     })?;
-    whole(Response::from(response), limit)
-        .await
+    let response = whole(Response::from(response), limit).await;
+    response
+        .map(|response| response.map(|body| secrets.without(body)))
         .map_err(WireError::NoAnswer)
 }
 
