@@ -246,6 +246,38 @@ pub struct Told {
     /// Of the Canary.
     pub name: String,
     /// UID of the Canary: another one of the same name has another.
+    /// A change to propose.
+    Revert(Revert),
+}
+
+/// What a release that was rolled back is to become again where its manifest comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Revert {
+    /// As the settings call the cluster.
+    pub cluster: String,
+    pub namespace: String,
+    pub canary: String,
+    /// UID of the Canary: another one of the same name has another.
+    pub uid: String,
+    /// Number of the step that rolled back.
+    pub step: i64,
+    pub time: Time,
+    pub reason: String,
+    /// Kind and name of the workload that carries the images.
+    pub kind: String,
+    pub name: String,
+    pub images: Vec<ImageChange>,
+}
+
+/// An image in place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageChange {
+    /// What was rolled back.
+    pub from: String,
+    /// What the primary runs.
+    pub to: String,
     pub uid: String,
     /// Number of the step.
     pub step: i64,

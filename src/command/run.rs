@@ -1,5 +1,6 @@
 //! `davy run`: one pass, or one after the other for a while.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use crate::io::{self, Io};
 use crate::objects::duration;
 use crate::objects::shard::Shard;
 use crate::pass::deliver::records::Records;
+use crate::pass::deliver::reverts::Reverts;
 use crate::pass::deliver::{self, series};
 use crate::pass::report::{Outcome, Report};
 use crate::pass::{self, Options};
@@ -64,7 +66,14 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         }
     };
     let options = options(arguments, settings);
-    if let Some(Err(problems)) = options.records.as_ref().map(Records::remote) {
+    let places = &options.places;
+    let opened = [
+        places.records.as_ref().map(Records::remote),
+        places.reverts.as_ref().map(Reverts::remote),
+    ];
+    let wrong = opened.into_iter().flatten().filter_map(Result::err);
+    let problems: BTreeSet<String> = wrong.flatten().collect();
+    if !problems.is_empty() {
         for problem in problems {
             output::error(&problem);
         }
@@ -157,11 +166,7 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
         shard,
         policy: settings.policy,
         metrics_server: settings.metrics_server,
-        records: settings.git.map(|git| Records {
-            settings: git,
-            skip_ci: settings.git_skip_ci,
-        }),
-        alerts: Some(settings.alerts),
+        places: settings.places,
         concurrency: settings.concurrency,
         deadline: settings.pass_deadline,
         dry_run: arguments.dry_run,

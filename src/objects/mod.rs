@@ -163,6 +163,11 @@ pub struct Policy {
     pub cluster_name: String,
     /// Where the promotion records in an outbox go.
     pub records: Option<String>,
+    /// Records hold the pod template that was promoted, and a primary that is made anew starts
+    /// from it.
+    pub restores: bool,
+    /// Where it is proposed to take back what was rolled back.
+    pub reverts: Option<String>,
     /// Where news of a release goes whose Canary names no alerts.
     pub alerts: Vec<String>,
     /// Where the Events of each step go as well.
@@ -181,6 +186,8 @@ impl Default for Policy {
             flagger_counting: false,
             cluster_name: "default".to_owned(),
             records: None,
+            restores: false,
+            reverts: None,
             alerts: Vec::new(),
             event_webhook: None,
         }

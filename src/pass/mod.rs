@@ -32,9 +32,7 @@ use crate::{judges, metrics};
 
 use claim::Claimed;
 use converge::Converged;
-use deliver::alerts::Alerts;
-use deliver::outbox;
-use deliver::records::Records;
+use deliver::outbox::{self, Places};
 use observe::World;
 use problems::Unobserved;
 use report::{Handled, Outcome, Report};
@@ -59,10 +57,8 @@ pub struct Options {
     pub metrics_server: String,
     /// Where the series of the pass go.
     pub pushgateway: Option<Pushgateway>,
-    /// Where promotion records go.
-    pub records: Option<Records>,
-    /// Where news of releases goes; `None` tells nobody.
-    pub alerts: Option<Alerts>,
+    /// Where what outboxes hold goes.
+    pub places: Places,
     /// Canaries handled at the same time.
     pub concurrency: usize,
     /// When the pass ends, finished or not; measured by the wall clock.
@@ -125,8 +121,8 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     drop(tasks);
     if !options.dry_run {
         let waiting = outbox::waiting(&world.canaries, &report);
-        let (records, alerts) = (options.records.as_ref(), options.alerts.as_ref());
-        let told = Box::pin(outbox::deliver(io, &cluster, records, alerts, &waiting));
+        let places = &options.places;
+        let told = Box::pin(outbox::deliver(io, &cluster, places, &waiting));
         // Whatever becomes of it, no canary waits for it.
         match tokio::time::timeout_at(deadline, told).await {
             Ok(problems) => report.untold.extend(problems),

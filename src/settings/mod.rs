@@ -10,13 +10,15 @@ use serde::Deserialize;
 
 use crate::io::address::Allowed;
 use crate::io::cluster::Scope;
-use crate::io::git::{Limits, RemoteSettings};
 use crate::notifiers::{Channel, webhook};
 use crate::objects::shard::Shard;
 use crate::objects::{Policy, duration};
 use crate::pass::deliver::alerts::{Alerts, EVENT_WEBHOOK};
-use crate::pass::deliver::records::GIT;
+use crate::pass::deliver::outbox::Places;
+use crate::pass::deliver::records::{GIT, Records};
+use crate::pass::deliver::reverts::REVERT;
 
+mod git;
 mod texts;
 
 use texts::{Problems, address, boolean, cluster, label, links, list, secret_address};
@@ -48,6 +50,13 @@ struct Texts {
     git_signing_key_file: Option<PathBuf>,
     git_allowed_signers_file: Option<PathBuf>,
     git_skip_ci: Option<String>,
+    git_restore: Option<String>,
+    revert_url: Option<String>,
+    revert_branch: Option<String>,
+    revert_path: Option<String>,
+    revert_username_file: Option<PathBuf>,
+    revert_password_file: Option<PathBuf>,
+    revert_ssh_key_file: Option<PathBuf>,
     slack_url: Option<String>,
     slack_token_file: Option<PathBuf>,
     slack_channel: Option<String>,
@@ -92,6 +101,13 @@ pub const NAMES: &[&str] = &[
     "DAVY_GIT_SIGNING_KEY_FILE",
     "DAVY_GIT_ALLOWED_SIGNERS_FILE",
     "DAVY_GIT_SKIP_CI",
+    "DAVY_GIT_RESTORE",
+    "DAVY_REVERT_URL",
+    "DAVY_REVERT_BRANCH",
+    "DAVY_REVERT_PATH",
+    "DAVY_REVERT_USERNAME_FILE",
+    "DAVY_REVERT_PASSWORD_FILE",
+    "DAVY_REVERT_SSH_KEY_FILE",
     "DAVY_SLACK_URL",
     "DAVY_SLACK_TOKEN_FILE",
     "DAVY_SLACK_CHANNEL",
@@ -125,12 +141,9 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     /// Where the series of a pass are pushed.
     pub pushgateway_url: Option<String>,
-    /// Where promotion records are committed; the files that it names are read when it is used.
-    pub git: Option<RemoteSettings>,
-    /// What a commit of records bears so that build servers leave it alone.
-    pub git_skip_ci: Option<String>,
-    /// Where news of releases goes.
-    pub alerts: Alerts,
+    /// Where promotion records, reverts and news of releases go. The files that repositories name
+    /// are read when they are used.
+    pub places: Places,
     pub pass_deadline: Duration,
     pub concurrency: usize,
     /// The part of the canaries that this Davy handles.
@@ -164,24 +177,6 @@ impl Settings {
 }
 
 impl Texts {
-    /// The repository of promotion records, to be checked where it is used.
-    fn git(&self) -> Option<RemoteSettings> {
-        let texts = self.clone();
-        Some(RemoteSettings {
-            url: texts.git_url?,
-            branch: texts.git_branch.unwrap_or_else(|| "main".to_owned()),
-            username_file: texts.git_username_file,
-            password_file: texts.git_password_file,
-            ca_file: texts.git_ca_file,
-            ssh_key_file: texts.git_ssh_key_file,
-            known_hosts_file: texts.git_known_hosts_file,
-            author: texts.git_author,
-            signing_key_file: texts.git_signing_key_file,
-            allowed_signers_file: texts.git_allowed_signers_file,
-            limits: Limits::default(),
-        })
-    }
-
     /// Where news of releases goes. The files are read here: they are part of the settings.
     fn alerts(&self, problems: &mut Problems) -> Alerts {
         let texts = self.clone();
@@ -280,6 +275,10 @@ impl Texts {
                 .checked("DAVY_CLUSTER_NAME", texts.cluster_name, cluster)
                 .unwrap_or(defaults.cluster_name),
             records: texts.git_url.map(|_| GIT.to_owned()),
+            restores: problems
+                .checked("DAVY_GIT_RESTORE", texts.git_restore, boolean)
+                .unwrap_or(false),
+            reverts: texts.revert_url.map(|_| REVERT.to_owned()),
             alerts: alerts.channels.keys().cloned().collect(),
             event_webhook: alerts
                 .event_webhook
@@ -289,7 +288,7 @@ impl Texts {
     }
 
     fn check(self) -> Result<Settings, Invalid> {
-        let git = self.git();
+        let (git, reverts) = (self.git(), self.reverts());
         let mut problems = Problems::default();
         let alerts = self.alerts(&mut problems);
         let policy = self.policy(&alerts, &mut problems);
@@ -314,9 +313,14 @@ impl Texts {
                 .map_or(Scope::Cluster, Scope::Namespace),
             policy: Arc::new(policy),
             pushgateway_url: problems.checked("DAVY_PUSHGATEWAY_URL", pushgateway_url, address),
-            git,
-            git_skip_ci,
-            alerts,
+            places: Places {
+                records: git.map(|settings| Records {
+                    settings,
+                    skip_ci: git_skip_ci,
+                }),
+                reverts,
+                alerts: Some(alerts),
+            },
             pass_deadline: problems
                 .checked("DAVY_PASS_DEADLINE", pass_deadline, |text| {
                     duration::parse(text).and_then(|time| {

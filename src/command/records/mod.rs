@@ -19,11 +19,11 @@ use crate::command::{UNUSABLE, output};
 
 /// Reads the records, or says what is wrong and with which code to end.
 fn read(settings: &Settings) -> Result<Vec<Filed>, u8> {
-    let Some(git) = settings.git.clone() else {
+    let Some(records) = &settings.places.records else {
         output::error("DAVY_GIT_URL: is needed; it says where the records are");
         return Err(UNUSABLE);
     };
-    let remote = Remote::new(git).map_err(|problems| {
+    let remote = Remote::new(records.settings.clone()).map_err(|problems| {
         for problem in problems {
             output::error(&problem.to_string());
         }

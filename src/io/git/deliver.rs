@@ -7,7 +7,7 @@ use git2::Oid;
 use jiff::Timestamp;
 
 use crate::io::git::transport::Session;
-use crate::io::git::{Branch, Checked, Delivered, Error, File, Pushed, commit};
+use crate::io::git::{Checked, Delivered, Error, File, Opened, Pushed, commit};
 
 /// Pushes of one delivery while others move the branch. With as many writers the last one is in
 /// after so many rounds; the deadline ends it earlier as a rule.
@@ -28,20 +28,20 @@ pub(super) fn deliver(
     at: Timestamp,
 ) -> Result<Delivered, Error> {
     let files = commit::checked(files)?;
-    let branch = Branch::open(checked, session)?;
+    let remote = Opened::open(checked, session)?;
     let mut made: Option<Made> = None;
     let mut rejections = 0;
     for attempt in 0..ATTEMPTS_MAX {
-        let tip = branch.tip()?;
+        let tip = remote.tip(&checked.branch)?;
         let missing = match tip {
             Some(tip) if made.as_ref().is_some_and(|made| made.commit == tip) => {
                 return Ok(delivered(tip, true));
             }
             Some(tip) => {
-                let tree = branch.repository().find_commit(tip);
+                let tree = remote.repository().find_commit(tip);
                 let tree = tree.and_then(|commit| commit.tree());
                 let tree = tree.map_err(|error| commit::local(&error))?;
-                commit::missing(branch.repository(), &tree, &files)?
+                commit::missing(remote.repository(), &tree, &files)?
             }
             None => files.clone(),
         };
@@ -57,8 +57,8 @@ pub(super) fn deliver(
             return Err(session.refused(why));
         }
         pause(session, attempt, tip)?;
-        let commit = commit::write(branch.repository(), checked, tip, &missing, message, at)?;
-        let pushed = branch.push(tip, commit)?;
+        let commit = commit::write(remote.repository(), checked, tip, &missing, message, at)?;
+        let pushed = remote.push(&checked.branch, tip, commit)?;
         made = Some(Made {
             from: tip,
             commit,
@@ -80,7 +80,7 @@ struct Made {
 
 impl Pushed {
     /// Why the branch is where it was.
-    fn reason(self) -> Option<String> {
+    pub(super) fn reason(self) -> Option<String> {
         match self {
             Self::Done => Some(
                 "says that it took the commit, but the branch is where it was before".to_owned(),

@@ -8,20 +8,15 @@ use std::sync::Arc;
 use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
 
 use crate::io::git::transport::Session;
-use crate::io::git::{Checked, Error, Pushed};
+use crate::io::git::{Error, Pushed};
 
 pub(super) struct Local<'a> {
     pub(super) repository: Repository,
-    branch: &'a str,
     session: &'a Session,
 }
 
 impl<'a> Local<'a> {
-    pub(super) fn open(
-        folder: &Path,
-        checked: &'a Checked,
-        session: &'a Arc<Session>,
-    ) -> Result<Self, Error> {
+    pub(super) fn open(folder: &Path, session: &'a Arc<Session>) -> Result<Self, Error> {
         // Neither the folders above nor `GIT_DIR` are looked at.
         let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
         let nowhere: [&Path; 0] = [];
@@ -32,24 +27,23 @@ impl<'a> Local<'a> {
         }
         Ok(Self {
             repository,
-            branch: &checked.branch,
             session,
         })
     }
 
-    pub(super) fn tip(&self) -> Result<Option<Oid>, Error> {
-        match self.repository.refname_to_id(self.branch) {
+    pub(super) fn tip(&self, branch: &str) -> Result<Option<Oid>, Error> {
+        match self.repository.refname_to_id(branch) {
             Ok(tip) => Ok(Some(tip)),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
             Err(error) => Err(self.session.unreachable(error.message())),
         }
     }
 
-    pub(super) fn push(&self, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
+    pub(super) fn push(&self, branch: &str, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
         // Nothing is forced: the flag only allows a branch that is there, and where it has to be
         // is the next argument. All zeroes stand for no branch.
         let moved = self.repository.reference_matching(
-            self.branch,
+            branch,
             to,
             true,
             from.unwrap_or(Oid::ZERO_SHA1),

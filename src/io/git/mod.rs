@@ -20,6 +20,7 @@ use self::error::Secrets;
 use self::transport::{Session, Way};
 
 pub use self::error::Error;
+pub use self::propose::{Edit, Proposal, Proposed};
 pub use self::settings::{Limits, Problem, RemoteSettings};
 pub use self::trail::{Change, Commit, Kept, Trail, What};
 
@@ -29,6 +30,7 @@ mod deliver;
 mod error;
 mod library;
 mod local;
+mod propose;
 mod settings;
 mod smart;
 mod trail;
@@ -115,6 +117,16 @@ impl Remote {
         .await
     }
 
+    /// Puts a change of files of the branch onto a branch of its own, for people to merge. The
+    /// branch itself is only read.
+    ///
+    /// Guarantees: done only when the remote was seen to have the new branch. One that is there
+    /// already is left as it is.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Proposed, Error> {
+        self.within(move |checked, session| propose::propose(checked, session, &proposal))
+            .await
+    }
+
     /// What became of the files under a folder, over the whole history of the branch.
     pub async fn read(&self, folder: &str) -> Result<Trail, Error> {
         let folder = folder.to_owned();
@@ -158,8 +170,8 @@ impl Remote {
     }
 }
 
-/// The branch as one piece of work sees it.
-enum Branch<'a> {
+/// The remote as one piece of work sees it.
+enum Opened<'a> {
     Local(local::Local<'a>),
     Smart(smart::Smart<'a>),
 }
@@ -174,11 +186,11 @@ enum Pushed {
     Rejected(String),
 }
 
-impl<'a> Branch<'a> {
+impl<'a> Opened<'a> {
     fn open(checked: &'a Checked, session: &'a Arc<Session>) -> Result<Self, Error> {
         match &checked.folder {
-            Some(folder) => local::Local::open(folder, checked, session).map(Self::Local),
-            None => smart::Smart::open(checked, session).map(Self::Smart),
+            Some(folder) => local::Local::open(folder, session).map(Self::Local),
+            None => smart::Smart::open(session).map(Self::Smart),
         }
     }
 
@@ -189,28 +201,28 @@ impl<'a> Branch<'a> {
         }
     }
 
-    /// The commit at which the remote's branch is now, if there is one. It is in the repository
+    /// The commit at which a branch of the remote is now, if there is one. It is in the repository
     /// then, with its tree.
-    fn tip(&self) -> Result<Option<Oid>, Error> {
+    fn tip(&self, branch: &str) -> Result<Option<Oid>, Error> {
         match self {
-            Self::Local(local) => local.tip(),
-            Self::Smart(smart) => smart.tip(smart::Depth::Tip),
+            Self::Local(local) => local.tip(branch),
+            Self::Smart(smart) => smart.tip(branch, smart::Depth::Tip),
         }
     }
 
     /// The same, with all that came before it.
-    fn history(&self) -> Result<Option<Oid>, Error> {
+    fn history(&self, branch: &str) -> Result<Option<Oid>, Error> {
         match self {
-            Self::Local(local) => local.tip(),
-            Self::Smart(smart) => smart.tip(smart::Depth::All),
+            Self::Local(local) => local.tip(branch),
+            Self::Smart(smart) => smart.tip(branch, smart::Depth::All),
         }
     }
 
-    /// Moves the remote's branch from one commit to another, if it is still there.
-    fn push(&self, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
+    /// Moves a branch of the remote from one commit to another, if it is still there.
+    fn push(&self, branch: &str, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
         match self {
-            Self::Local(local) => local.push(from, to),
-            Self::Smart(smart) => smart.push(from, to),
+            Self::Local(local) => local.push(branch, from, to),
+            Self::Smart(smart) => smart.push(branch, from, to),
         }
     }
 }

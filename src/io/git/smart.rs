@@ -14,7 +14,7 @@ use git2::{
 use tempfile::TempDir;
 
 use crate::io::git::transport::{SCHEME, Session};
-use crate::io::git::{Checked, Error, Pushed};
+use crate::io::git::{Error, Pushed};
 
 /// Where what was fetched is kept.
 const FETCHED: &str = "refs/davy/fetched";
@@ -34,14 +34,13 @@ pub(super) enum Depth {
 
 pub(super) struct Smart<'a> {
     pub(super) repository: Repository,
-    branch: &'a str,
     session: &'a Session,
     /// Removed when dropped, after the repository.
     _folder: TempDir,
 }
 
 impl<'a> Smart<'a> {
-    pub(super) fn open(checked: &'a Checked, session: &'a Arc<Session>) -> Result<Self, Error> {
+    pub(super) fn open(session: &'a Arc<Session>) -> Result<Self, Error> {
         let folder = tempfile::Builder::new()
             .prefix("davy-")
             .permissions(Permissions::from_mode(0o700))
@@ -53,24 +52,23 @@ impl<'a> Smart<'a> {
             .map_err(|error| Error::Local(format!("making a repository: {}", error.message())))?;
         Ok(Self {
             repository,
-            branch: &checked.branch,
             session,
             _folder: folder,
         })
     }
 
-    pub(super) fn tip(&self, depth: Depth) -> Result<Option<Oid>, Error> {
-        self.tip_of(depth)
+    pub(super) fn tip(&self, branch: &str, depth: Depth) -> Result<Option<Oid>, Error> {
+        self.tip_of(branch, depth)
             .map_err(|error| self.session.told(&error))
     }
 
-    fn tip_of(&self, depth: Depth) -> Result<Option<Oid>, git2::Error> {
+    fn tip_of(&self, branch: &str, depth: Depth) -> Result<Option<Oid>, git2::Error> {
         let mut remote = self
             .repository
             .remote_anonymous(&format!("{SCHEME}://remote"))?;
         let mut connection = remote.connect_auth(Direction::Fetch, None, None)?;
         let heads = connection.list()?;
-        let head = heads.iter().find(|head| head.name() == self.branch);
+        let head = heads.iter().find(|head| head.name() == branch);
         let Some(tip) = head.map(git2::RemoteHead::oid) else {
             return Ok(None);
         };
@@ -91,14 +89,14 @@ impl<'a> Smart<'a> {
             options.depth(1);
         }
         // What is ours may be moved; the remote's branch is only read.
-        let refspec = format!("+{}:{FETCHED}", self.branch);
+        let refspec = format!("+{branch}:{FETCHED}");
         connection
             .remote()
             .fetch(&[refspec], Some(&mut options), None)?;
         self.repository.refname_to_id(FETCHED).map(Some)
     }
 
-    pub(super) fn push(&self, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
+    pub(super) fn push(&self, branch: &str, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
         // Of several lines the last is the reason, and the first ones are greetings.
         let said = RefCell::new(Vec::new());
         let rejection = RefCell::new(None);
@@ -131,7 +129,7 @@ impl<'a> Smart<'a> {
             .remote_callbacks(callbacks)
             .follow_redirects(RemoteRedirect::None)
             .packbuilder_parallelism(1);
-        let pushed = self.push_with(&mut options, to);
+        let pushed = self.push_with(&mut options, branch, to);
         drop(options);
         match pushed {
             Ok(()) => Ok(match rejection.into_inner() {
@@ -144,13 +142,18 @@ impl<'a> Smart<'a> {
         }
     }
 
-    fn push_with(&self, options: &mut PushOptions<'_>, to: Oid) -> Result<(), git2::Error> {
+    fn push_with(
+        &self,
+        options: &mut PushOptions<'_>,
+        branch: &str,
+        to: Oid,
+    ) -> Result<(), git2::Error> {
         self.repository.reference(PUSHED, to, true, "davy")?;
         let mut remote = self
             .repository
             .remote_anonymous(&format!("{SCHEME}://remote"))?;
         // Without a plus: never forced.
-        remote.push(&[format!("{PUSHED}:{}", self.branch)], Some(options))
+        remote.push(&[format!("{PUSHED}:{branch}")], Some(options))
     }
 
     fn reason(&self, status: &str, said: &[u8]) -> String {

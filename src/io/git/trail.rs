@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::io::git::commit::local;
 use crate::io::git::transport::Session;
-use crate::io::git::{Branch, Checked, Error};
+use crate::io::git::{Checked, Error, Opened};
 use crate::signature::Verdict;
 
 /// The files that are or were under a folder, by path, and the commits of the branch.
@@ -71,16 +71,23 @@ pub struct Commit {
     pub verdict: Verdict,
 }
 
+impl Commit {
+    /// Whether somebody made it who may.
+    pub fn is_believed(&self) -> bool {
+        matches!(self.verdict, Verdict::Good { .. })
+    }
+}
+
 pub(super) fn read(
     checked: &Checked,
     session: &Arc<Session>,
     folder: &str,
 ) -> Result<Trail, Error> {
-    let branch = Branch::open(checked, session)?;
-    let Some(tip) = branch.history()? else {
+    let remote = Opened::open(checked, session)?;
+    let Some(tip) = remote.history(&checked.branch)? else {
         return Ok(Trail::default());
     };
-    let repository = branch.repository();
+    let repository = remote.repository();
     let walked = walk(repository, tip).map_err(|error| local(&error))?;
     let mut commits = BTreeSet::new();
     let mut files: BTreeMap<String, Kept> = BTreeMap::new();

@@ -6,6 +6,7 @@ mod claims;
 mod conditions;
 mod promotion;
 mod records;
+mod reverts;
 pub mod rules;
 mod words;
 

@@ -18,7 +18,7 @@ use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Strategy};
 use crate::records;
 
-use super::conditions;
+use super::{conditions, reverts};
 
 /// Steps that a release remembers.
 const STEPS_MAX: usize = 32;
@@ -75,6 +75,7 @@ pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, 
     match outcome(&snapshot.status, status) {
         Some(outcome) => {
             record(snapshot, status, step, outcome);
+            reverts::note(snapshot, status, step, outcome);
             status.release = None;
         }
         None if is_new => record(snapshot, status, step, Outcome::NewRevision),
@@ -111,7 +112,10 @@ fn tell_events(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step) {
 /// Whether there is somebody who hears of this canary's releases.
 fn is_anybody_told(snapshot: &Snapshot) -> bool {
     let policy = &snapshot.policy;
-    policy.records.is_some() || !policy.alerts.is_empty() || !alerts(snapshot).is_empty()
+    policy.records.is_some()
+        || policy.reverts.is_some()
+        || !policy.alerts.is_empty()
+        || !alerts(snapshot).is_empty()
 }
 
 fn alerts(snapshot: &Snapshot) -> &[AlertReference] {

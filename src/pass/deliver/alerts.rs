@@ -84,6 +84,7 @@ pub async fn deliver(
         messages.sort_by_key(|(_, news)| match news {
             record::News::Record(record) => record.time.0,
             record::News::Told(told) => told.time.0,
+            record::News::Revert(revert) => revert.time.0,
         });
     }
     let sent = places

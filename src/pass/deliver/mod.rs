@@ -4,6 +4,7 @@
 pub mod alerts;
 pub mod outbox;
 pub mod records;
+pub mod reverts;
 pub mod series;
 
 use jiff::{SignedDuration, Timestamp};

@@ -15,6 +15,7 @@ use crate::objects::CANARY;
 use crate::pass::claim;
 use crate::pass::deliver::alerts::{self, Alerts};
 use crate::pass::deliver::records::{self, Records};
+use crate::pass::deliver::reverts::{self, Reverts};
 use crate::pass::report::Report;
 
 /// A conflict that comes back this often has another writer who does not stop; the entry stays for
@@ -84,6 +85,17 @@ fn left(value: Value, delivered: &[(String, News)]) -> Option<Value> {
     }
 }
 
+/// Where entries go, as far as the settings name a place.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The repository of promotion records.
+    pub records: Option<Records>,
+    /// The repository that manifests come from.
+    pub reverts: Option<Reverts>,
+    /// The channels of releases' news.
+    pub alerts: Option<Alerts>,
+}
+
 /// Delivers what waits, to all places at the same time, and takes from the outboxes what is seen
 /// to have arrived.
 ///
@@ -92,13 +104,12 @@ fn left(value: Value, delivered: &[(String, News)]) -> Option<Value> {
 pub async fn deliver(
     io: &Io,
     cluster: &Cluster,
-    records: Option<&Records>,
-    alerts: Option<&Alerts>,
+    places: &Places,
     waiting: &Entries,
 ) -> Vec<String> {
     // Git may take long, and would have what was said meanwhile be said again.
     let to_git = async {
-        let Some(records) = records else {
+        let Some(records) = &places.records else {
             return Vec::new();
         };
         match records::deliver(records, waiting).await {
@@ -106,17 +117,24 @@ pub async fn deliver(
             Err(problems) => problems,
         }
     };
+    let to_source = async {
+        let Some(reverts) = &places.reverts else {
+            return Vec::new();
+        };
+        let (delivered, mut problems) = reverts::deliver(reverts, waiting).await;
+        problems.extend(forget_all(cluster, &delivered).await);
+        problems
+    };
     let to_channels = async {
-        let Some(alerts) = alerts else {
+        let Some(alerts) = &places.alerts else {
             return Vec::new();
         };
         let (delivered, mut problems) = alerts::deliver(io, cluster, alerts, waiting).await;
         problems.extend(forget_all(cluster, &delivered).await);
         problems
     };
-    let (mut problems, of_channels) = tokio::join!(to_git, to_channels);
-    problems.extend(of_channels);
-    problems
+    let (of_git, of_source, of_channels) = tokio::join!(to_git, to_source, to_channels);
+    [of_git, of_source, of_channels].concat()
 }
 
 async fn forget_all(cluster: &Cluster, delivered: &Delivered) -> Vec<String> {

@@ -60,7 +60,7 @@ pub async fn deliver(records: &Records, waiting: &Entries) -> Result<Delivered, 
         let waiting = entries.iter().filter(|entry| entry.waits_for(GIT));
         let record = |entry: &OutboxEntry| match &entry.news {
             News::Record(record) => Some((**record).clone()),
-            News::Told(_) => None,
+            News::Told(_) | News::Revert(_) => None,
         };
         waiting.filter_map(record).collect()
     };

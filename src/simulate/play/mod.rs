@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase};
+use crate::pass::deliver::outbox::Places;
 use crate::pass::report::{Handled, Outcome};
 use crate::pass::{self, Options, terms};
 use crate::settings::Settings;
@@ -117,8 +118,7 @@ impl Play {
                 policy: settings.policy,
                 metrics_server: settings.metrics_server,
                 pushgateway: None,
-                records: None,
-                alerts: None,
+                places: Places::default(),
                 concurrency: 1,
                 deadline: Duration::from_mins(10),
                 dry_run: false,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
 use super::channel::{Answer, Channel};
-use super::{outcomes, waiting, webhook};
+use super::{outcomes, telling, waiting, webhook};
 use crate::proof::stage::Story;
 use crate::records::folder;
 
@@ -52,11 +52,7 @@ async fn two_channels(story: &str) -> (Story, Channel, Channel) {
         ..Settings::default()
     };
     alerts.channels.insert("gchat".to_owned(), settings);
-    (
-        Story::telling(&folder(story), None, Some(alerts)),
-        first,
-        second,
-    )
+    (telling(&folder(story), alerts), first, second)
 }
 
 #[tokio::test]
@@ -159,7 +155,7 @@ async fn event_webhook_is_told_every_event_in_order() {
         event_webhook: Some(channel.address.clone()),
         ..Default::default()
     };
-    let mut story = Story::telling(&folder("rolled-back"), None, Some(alerts));
+    let mut story = telling(&folder("rolled-back"), alerts);
     while story.come_to_pass() {
         pass(&mut story).await;
     }

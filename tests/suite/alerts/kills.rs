@@ -7,8 +7,8 @@ use std::path::Path;
 use davy::simulate::scenario::{Crash, Outcome};
 use davy::simulate::world::Told;
 
-use super::{outcomes, webhook};
-use crate::proof::stage::{Story, folders, run, run_killed};
+use super::{outcomes, telling, webhook};
+use crate::proof::stage::{folders, run, run_killed};
 
 /// Without what was said again.
 fn first(told: &[Told]) -> Result<Vec<Told>, String> {
@@ -26,7 +26,7 @@ fn first(told: &[Told]) -> Result<Vec<Told>, String> {
 
 fn every_kill(folder: &Path) -> u32 {
     let alerts = webhook("http://channel.test/hook");
-    let mut clean = Story::telling(folder, None, Some(alerts));
+    let mut clean = telling(folder, alerts);
     let mut passes = Vec::new();
     while clean.come_to_pass() {
         clean.begin_pass();

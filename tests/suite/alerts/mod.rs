@@ -6,13 +6,24 @@ mod kills;
 mod providers;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use davy::notifiers::Channel;
 use davy::pass::deliver::alerts::Alerts;
+use davy::pass::deliver::outbox::Places;
 use davy::simulate::world::Told;
 use serde_json::Value;
 
 use crate::proof::stage::Story;
+
+/// A story with somebody who is told.
+fn telling(folder: &Path, alerts: Alerts) -> Story {
+    let places = Places {
+        alerts: Some(alerts),
+        ..Places::default()
+    };
+    Story::telling(folder, places)
+}
 
 /// One channel of the settings, of the kind whose messages hold whole records.
 fn webhook(address: &str) -> Alerts {

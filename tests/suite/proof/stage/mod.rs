@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use davy::api::status::{CanaryStatus, Phase};
 use davy::io::Io;
-use davy::pass::deliver::alerts::{Alerts, EVENT_WEBHOOK};
+use davy::pass::deliver::alerts::EVENT_WEBHOOK;
+use davy::pass::deliver::outbox::Places;
 use davy::pass::deliver::records::{GIT, Records};
+use davy::pass::deliver::reverts::REVERT;
 use davy::pass::report::{Handled, Outcome, Report};
 use davy::pass::{self, Options};
 use davy::settings::Settings;
@@ -90,11 +92,17 @@ impl Story {
 
     /// The same with promotion records.
     pub(crate) fn with_records(folder: &Path, records: Option<Records>) -> Self {
-        Self::telling(folder, records, None)
+        Self::telling(
+            folder,
+            Places {
+                records,
+                ..Places::default()
+            },
+        )
     }
 
-    /// The same with somebody who is told.
-    pub(crate) fn telling(folder: &Path, records: Option<Records>, alerts: Option<Alerts>) -> Self {
+    /// The same with all that is told.
+    pub(crate) fn telling(folder: &Path, places: Places) -> Self {
         let scenario = Scenario::read(folder).expect("a scenario");
         let settings = Settings::from_variables(scenario.script.settings.clone().into_iter());
         let settings = settings.expect("settings");
@@ -115,15 +123,18 @@ impl Story {
         };
         let every = every_seconds.map_or_else(|| interval(&canary), SignedDuration::from_secs);
         let mut policy = (*settings.policy).clone();
-        policy.alerts = alerts
+        policy.alerts = places
+            .alerts
             .iter()
             .flat_map(|it| it.channels.keys().cloned())
             .collect();
-        policy.event_webhook = alerts
+        policy.event_webhook = places
+            .alerts
             .as_ref()
             .and_then(|it| it.event_webhook.as_ref())
             .map(|_| EVENT_WEBHOOK.to_owned());
-        policy.records = records.iter().map(|_| GIT.to_owned()).next();
+        policy.records = places.records.as_ref().map(|_| GIT.to_owned());
+        policy.reverts = places.reverts.as_ref().map(|_| REVERT.to_owned());
         let options = Options {
             scope: settings.scope,
             canary: None,
@@ -133,8 +144,7 @@ impl Story {
             concurrency: 1,
             deadline: Duration::from_mins(10),
             pushgateway: None,
-            records,
-            alerts,
+            places,
             dry_run: false,
             stop: Arc::new(AtomicBool::new(false)),
         };
@@ -397,7 +407,7 @@ pub(crate) fn run_killed(world: &World, options: &Options, crash: Crash) -> bool
 /// it does with a process.
 pub(crate) fn run(io: &Io, options: &Options) -> Option<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build();
     runtime
         .expect("a runtime")
