@@ -7,6 +7,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::analysis::OnNoData;
 use crate::api::schema;
@@ -43,6 +44,10 @@ pub struct Record {
     /// What the release was judged by; none where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Terms>,
+    /// The target's pod template that the primary took over, where the settings ask for it: from
+    /// it a rebuilt cluster goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Value>,
 }
 
 /// How a record came about.
@@ -114,6 +119,11 @@ pub struct Release {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub commit_time: Option<Time>,
+
+    /// The pod template that is released, where records are to hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::anything")]
+    pub template: Option<Value>,
 
     /// Its steps so far, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -236,16 +246,6 @@ pub enum News {
     Record(Box<Record>),
     /// The Events of a step.
     Told(Told),
-}
-
-/// What the Events of one step told, as the event webhook tells it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Told {
-    pub namespace: String,
-    /// Of the Canary.
-    pub name: String,
-    /// UID of the Canary: another one of the same name has another.
     /// A change to propose.
     Revert(Revert),
 }
@@ -278,6 +278,16 @@ pub struct ImageChange {
     pub from: String,
     /// What the primary runs.
     pub to: String,
+}
+
+/// What the Events of one step told, as the event webhook tells it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Told {
+    pub namespace: String,
+    /// Of the Canary.
+    pub name: String,
+    /// UID of the Canary: another one of the same name has another.
     pub uid: String,
     /// Number of the step.
     pub step: i64,

@@ -199,12 +199,13 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
         return handled.refused(problems);
     }
     let cluster = Cluster::new(io.kube_client());
-    let snapshot = match observe::snapshot(&cluster, world, canary).await {
-        Ok(snapshot) => snapshot,
-        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
-        Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
-        Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
-    };
+    let snapshot =
+        match observe::snapshot(&cluster, world, canary, options.places.records.as_ref()).await {
+            Ok(snapshot) => snapshot,
+            Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
+            Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
+            Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
+        };
     let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
         Ok(checks) => checks,
         Err(problem) => return handled.refused(&[problem]),

@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub versions: BTreeMap<String, String>,
     /// Where earlier templates of the primary are kept; read only while a promotion may fail.
     pub history: Vec<Arc<Value>>,
+    /// What a primary that is to be made starts from, where that is not what the target carries.
+    pub restored: Option<Arc<Restored>>,
     pub terms: Terms,
     pub router: &'static dyn Router,
     pub workload: &'static dyn Workload,
@@ -51,6 +53,14 @@ impl std::fmt::Debug for Snapshot {
             .field("objects", &self.objects)
             .finish_non_exhaustive()
     }
+}
+
+/// The pod template that was promoted last, as a record has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restored {
+    pub template: Value,
+    /// Path of the record.
+    pub record: String,
 }
 
 /// What is released: the template and the configs that it refers to.

@@ -15,17 +15,15 @@ pub const FOLDER: &str = "records";
 /// A file larger than this is no record of ours: they are bounded by what a status may hold.
 const BYTES_MAX: usize = 1 << 20;
 
+/// Where the records of a canary stand in the repository.
+pub fn folder(cluster: &str, namespace: &str, canary: &str) -> String {
+    format!("{FOLDER}/{cluster}/{namespace}/{canary}")
+}
+
 /// Where a record stands in the repository.
 pub fn path(record: &Record) -> String {
-    let Record {
-        cluster,
-        namespace,
-        canary,
-        step,
-        outcome,
-        ..
-    } = record;
-    format!("{FOLDER}/{cluster}/{namespace}/{canary}/{step:08}-{outcome}.yaml")
+    let folder = folder(&record.cluster, &record.namespace, &record.canary);
+    format!("{folder}/{:08}-{}.yaml", record.step, record.outcome)
 }
 
 /// Where it stands if there is another one at its [`path`]: numbers of steps begin anew with a

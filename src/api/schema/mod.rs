@@ -36,6 +36,10 @@ pub(super) fn outbox(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+pub(super) fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
 /// Rules in CEL that the API server checks at each write, each with what it says when one is broken.
 pub(super) fn rules(rules: &'static [(&'static str, &'static str)]) -> impl FnMut(&mut Schema) {
     move |schema| {

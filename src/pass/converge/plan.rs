@@ -96,9 +96,13 @@ fn primary(
         // A lost primary comes back only as what was promoted: the target may carry anything.
         let known = phase == Phase::Initializing || snapshot.is_promoted(&snapshot.revision());
         return if known {
-            let template = snapshot.workload.template(target);
-            let primary = snapshot.workload.new_primary(&view, target);
-            let id = snapshot.flagger_id(&initial(snapshot));
+            let restored = snapshot.restored.as_ref();
+            let restored = restored
+                .map(|restored| snapshot.workload.with_template(target, &restored.template));
+            let source = restored.as_ref().unwrap_or(target);
+            let template = snapshot.workload.template(source);
+            let primary = snapshot.workload.new_primary(&view, source);
+            let id = snapshot.flagger_id(&initial(snapshot, &primary));
             Ok(copies(
                 configs::copies(&view, template)?,
                 with_flagger_id(snapshot, &primary, &id),
@@ -205,9 +209,9 @@ fn scale(snapshot: &Snapshot, to: Target, status: &CanaryStatus) -> Option<Wante
 }
 
 /// The status by which a first primary is named.
-pub fn initial(snapshot: &Snapshot) -> CanaryStatus {
+fn initial(snapshot: &Snapshot, primary: &Value) -> CanaryStatus {
     CanaryStatus {
-        primary_spec: snapshot.copy_hash(),
+        primary_spec: Some(template_hash(snapshot.workload.template(primary))),
         tracked_configs: Some(snapshot.checksums.clone()),
         ..CanaryStatus::default()
     }

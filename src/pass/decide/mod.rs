@@ -179,6 +179,9 @@ fn start(snapshot: &Snapshot, gap: &Gap, answers: Option<&Answers>) -> Decision 
         }
         None | Some(Answers::Checks(_)) => {}
     }
+    if let Some(restored) = &snapshot.restored {
+        claim = claim.normal(words::restored(&snapshot.names, &restored.record));
+    }
     claim.because(gap, "new Canary detected, starting initialization")
 }
 

@@ -223,8 +223,25 @@ fn release(snapshot: &Snapshot, step: &Step) -> Release {
         change_cause: annotation(CHANGE_CAUSE),
         commit: annotation(COMMIT),
         commit_time: annotation(COMMIT_TIME).and_then(|time| Some(Time(time.parse().ok()?))),
+        template: snapshot.policy.restores.then(|| template(snapshot, target)),
         steps: Vec::new(),
         steps_left_out: 0,
+    }
+}
+
+fn template(snapshot: &Snapshot, workload: &Value) -> Value {
+    snapshot.workload.template(workload).clone()
+}
+
+/// The target's template that the primary has from this transition on, where records hold it.
+fn taken_over(snapshot: &Snapshot, status: &CanaryStatus, outcome: Outcome) -> Option<Value> {
+    match outcome {
+        Outcome::Promoted => status.release.as_ref()?.template.clone(),
+        Outcome::Initialized if snapshot.copy_hash() == snapshot.primary_hash() => {
+            let target = snapshot.target().filter(|_| snapshot.policy.restores)?;
+            Some(template(snapshot, target))
+        }
+        _ => None,
     }
 }
 
@@ -272,7 +289,11 @@ fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: 
         time: step.time.clone(),
         reason: cut(status.reason.as_deref().unwrap_or_default()),
         previous: status.last_record.clone(),
-        release: status.release.clone(),
+        release: status.release.clone().map(|release| Release {
+            template: None,
+            ..release
+        }),
+        template: taken_over(snapshot, status, outcome),
         analysis: is_judged.then(|| terms(snapshot)),
     };
     // As it will come back from the API server: the digest is of that.
@@ -291,7 +312,7 @@ fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: 
 }
 
 /// Puts news into the outbox.
-fn wait(snapshot: &Snapshot, status: &mut CanaryStatus, to: Vec<String>, news: News) {
+pub(super) fn wait(snapshot: &Snapshot, status: &mut CanaryStatus, to: Vec<String>, news: News) {
     let entry = serde_json::to_value(OutboxEntry { to, news });
     status.outbox.extend(entry);
     bound(&mut status.outbox, snapshot.policy.records.as_deref());
@@ -342,6 +363,6 @@ fn terms(snapshot: &Snapshot) -> Terms {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }

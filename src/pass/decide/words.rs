@@ -11,6 +11,13 @@ pub(super) fn providers_missing(error: &str) -> String {
     format!("Error checking metric providers: {error}")
 }
 
+pub(super) fn restored(names: &Names, record: &str) -> String {
+    format!(
+        "{}.{} starts from the last promoted revision, of {record}",
+        names.primary, names.namespace
+    )
+}
+
 pub(super) fn primary_not_ready(names: &Names, why: &str) -> String {
     format!("{}.{} not ready: {why}", names.primary, names.namespace)
 }

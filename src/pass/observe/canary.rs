@@ -5,22 +5,25 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{World, keys};
+use super::{World, keys, restored};
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::io::cluster::{Cluster, Error, Scope};
 use crate::objects::hash::config_checksum;
 use crate::objects::references::Reference;
 use crate::objects::{CONFIG_MAP, Key, Names, Objects, SECRET, configs, references};
+use crate::pass::deliver::records::Records;
 use crate::pass::problems::{self, Unobserved};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Strategy;
 
-/// The snapshot of one canary: what was listed, and what only it needs.
+/// The snapshot of one canary: what was listed, and what only it needs. `records` is where those
+/// are kept that a primary may have to start from.
 pub async fn snapshot(
     cluster: &Cluster,
     world: &World,
     canary: &Canary,
+    records: Option<&Records>,
 ) -> Result<Snapshot, Unobserved> {
     let names = Names::of(canary);
     let resolved = problems::resolve(canary, &world.policy).map_err(Unobserved::Problems)?;
@@ -44,6 +47,7 @@ pub async fn snapshot(
         checksums: BTreeMap::new(),
         versions: BTreeMap::new(),
         history: Vec::new(),
+        restored: None,
         terms: resolved.terms,
         router: resolved.router,
         workload: resolved.workload,
@@ -64,6 +68,7 @@ pub async fn snapshot(
     } else {
         problems::ownership(&snapshot)?;
         problems::target(&snapshot)?;
+        snapshot.restored = restored::read(records, &snapshot).await?.map(Arc::new);
         read_configs(cluster, world, &mut snapshot).await?;
         read_history(cluster, &mut snapshot).await?;
     }
@@ -115,7 +120,10 @@ async fn read_configs(
     if let Some(template) = template.filter(|_| snapshot.policy.config_tracking) {
         let copying = may_copy(snapshot);
         let listed = world.objects.get(&snapshot.names.namespace);
-        for Reference { key, .. } in references::of(&template) {
+        let restored = snapshot.restored.clone();
+        let restored = restored.as_ref().map(|restored| &restored.template);
+        let templates = [Some(&template), restored].into_iter().flatten();
+        for Reference { key, .. } in templates.flat_map(references::of) {
             if *key.kind == CONFIG_MAP && !copying {
                 if let Some(why) = world.unreadable(&BTreeSet::from([key.clone()])) {
                     return Err(Unobserved::Failed(why));
@@ -138,6 +146,10 @@ async fn read_configs(
         }
         let checksums = configs::checksums(&snapshot.view(), &template)
             .map_err(|problem| Unobserved::Problems(vec![problem]))?;
+        if let Some(restored) = restored {
+            configs::tracked(&snapshot.view(), restored)
+                .map_err(|problem| Unobserved::Problems(vec![problem]))?;
+        }
         snapshot.checksums = checksums.tracked;
         snapshot.versions = checksums.versions;
     }

@@ -2,6 +2,7 @@
 //! only some canaries need. Reads only, always the most recent state.
 
 mod canary;
+mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

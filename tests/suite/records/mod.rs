@@ -3,7 +3,10 @@
 
 mod kills;
 mod reading;
+mod rebuilt;
+mod reverts;
 mod tampering;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

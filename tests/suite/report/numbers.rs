@@ -36,7 +36,9 @@ fn record((name, minutes, outcome, lead): Event) -> Record {
         time: Time(time(minutes)),
         reason: String::new(),
         previous: None,
+        template: None,
         release: Some(Release {
+            template: None,
             from: None,
             to: Version::default(),
             began: Time(time(minutes)),

@@ -1,0 +1,170 @@
+//! A cluster that is rebuilt from Git while what Git asks for was never promoted: the records are
+//! the durable state, and the primary starts from them.
+
+use std::path::Path;
+
+use davy::api::status::Phase;
+use davy::simulate::cluster::Key;
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::{Story, files, folder, place, records};
+use crate::git::place::Place;
+
+const SCRIPT: &str = "about: a rebuilt cluster.\nsteps:\n- until: Succeeded\n";
+
+/// The story of a cluster in which `image` is what the target carries from the start, a day after
+/// everything that was recorded before.
+fn rebuilt(place: &Place, image: &str, settings: &str) -> Story {
+    let scenario = tempfile::tempdir().expect("a folder");
+    let cluster = std::fs::read_to_string(folder("promoted").join("cluster.yaml"));
+    let cluster = cluster
+        .expect("a cluster")
+        .replace("podinfo:1.2.0", &format!("podinfo:{image}"));
+    let write = |name: &str, text: String| std::fs::write(scenario.path().join(name), text);
+    write("cluster.yaml", cluster).expect("a file");
+    write("script.yaml", format!("{SCRIPT}settings: {{{settings}}}\n")).expect("a file");
+    let story = Story::with_records(scenario.path(), Some(records(place)));
+    story
+        .world
+        .advance(story.world.now() + SignedDuration::from_hours(24));
+    story
+}
+
+const RESTORES: &str = "DAVY_GIT_RESTORE: \"true\"";
+
+/// A cluster whose records say that 1.2.1 was promoted last.
+fn promoted(place: &Place) {
+    let scenario = tempfile::tempdir().expect("a folder");
+    let copy = |name: &str| std::fs::read_to_string(folder("promoted").join(name)).expect(name);
+    let write = |name: &str, text: String| std::fs::write(scenario.path().join(name), text);
+    write("cluster.yaml", copy("cluster.yaml")).expect("a file");
+    let script = copy("script.yaml");
+    write("script.yaml", format!("{script}settings: {{{RESTORES}}}\n")).expect("a file");
+    let mut story = Story::with_records(scenario.path(), Some(records(place)));
+    story.play_out();
+    story
+        .verdict(|| "promoted".to_owned())
+        .expect("a clean run");
+    assert_eq!(image(&story, "podinfo-primary"), "1.2.1");
+}
+
+fn deployment(story: &Story, name: &str) -> Value {
+    let canary = story.canary();
+    let key = Key {
+        group: "apps".into(),
+        kind: "Deployment".into(),
+        name: name.into(),
+        ..canary.clone()
+    };
+    story
+        .get(&key)
+        .map_or(Value::Null, |object| (*object).clone())
+}
+
+fn image(story: &Story, name: &str) -> String {
+    let deployment = deployment(story, name);
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    let tag = image.as_str().and_then(|image| image.split_once(':'));
+    tag.map_or("", |(_, tag)| tag).to_owned()
+}
+
+/// Plays the story; every image that the primary had in turn.
+fn images_of_primary(story: &mut Story) -> Vec<String> {
+    let mut images = Vec::new();
+    while story.come_to_pass() {
+        story.pass();
+        let image = image(story, "podinfo-primary");
+        if images.last() != Some(&image) {
+            images.push(image);
+        }
+    }
+    story.come_to_rest();
+    story.verdict(|| "rebuilt".to_owned()).expect("a clean run");
+    assert_eq!(story.status().phase, Some(Phase::Succeeded));
+    images
+}
+
+/// What is played in a thread of its own, as the passes bring their own runtime.
+async fn played<T: Send + 'static>(play: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(play).await.expect("a story")
+}
+
+#[tokio::test]
+async fn the_primary_starts_from_what_was_promoted_last() {
+    let Some(place) = place().await else { return };
+    played(move || {
+        promoted(&place);
+        let mut story = rebuilt(&place, "1.3.0", RESTORES);
+        assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
+        let steps: Vec<_> = files(&place)
+            .into_iter()
+            .filter(|(_, text)| text.contains("podinfo:1.2.1") && text.contains("podinfo:1.3.0"))
+            .map(|(path, _)| path.rsplit('-').next().unwrap_or_default().to_owned())
+            .collect();
+        let is_promoted = |name: &String| name.starts_with("promoted.");
+        assert!(steps.iter().any(is_promoted), "{steps:?}");
+        // The next cluster goes on from there, and where nothing differs there is no release.
+        let mut story = rebuilt(&place, "1.3.0", RESTORES);
+        assert!(story.come_to_pass());
+        story.pass();
+        assert_eq!(image(&story, "podinfo-primary"), "1.3.0");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_the_setting_the_primary_starts_from_the_target() {
+    let Some(place) = place().await else { return };
+    played(move || {
+        promoted(&place);
+        let mut story = rebuilt(&place, "1.3.0", "");
+        assert!(story.come_to_pass());
+        story.pass();
+        assert_eq!(image(&story, "podinfo-primary"), "1.3.0");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_primary_is_made_while_the_records_cannot_be_read() {
+    let Some(place) = place().await else { return };
+    played(move || {
+        promoted(&place);
+        let away = place.repository.with_extension("away");
+        std::fs::rename(&place.repository, &away).expect("a repository");
+        let mut story = rebuilt(&place, "1.3.0", RESTORES);
+        for _ in 0..3 {
+            assert!(story.come_to_pass());
+            let report = story.pass();
+            let reason = &report.canaries[0].reason;
+            assert!(
+                reason.contains("podinfo-primary is not made before the promotion records"),
+                "{reason}"
+            );
+            assert_eq!(deployment(&story, "podinfo-primary"), Value::Null);
+        }
+        std::fs::rename(&away, &place.repository).expect("a repository");
+        assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_nobody_may_have_signed_is_not_believed() {
+    let Some(place) = place().await else { return };
+    played(move || {
+        promoted(&place);
+        let newest = files(&place).into_keys().next_back().expect("records");
+        let folder = Path::new(&newest).parent().expect("a folder");
+        // The same promotion of another image, years later, by somebody without a key.
+        place.by_hand(&format!(
+            "sed -e s/podinfo:1.2.1/podinfo:6.6.6/ -e 's/^time: .*/time: 2099-01-01T00:00:00Z/' \
+             {newest} >{}/99999999-promoted.yaml\ngit add .\ngit commit --quiet -m forged",
+            folder.display()
+        ));
+        let mut story = rebuilt(&place, "1.3.0", RESTORES);
+        assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
+    })
+    .await;
+}
