@@ -83,7 +83,8 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let now = io.clock.now();
     let (io, requests) = &io.counted();
     let cluster = Cluster::new(io.kube_client());
-    let world = observe::world(&cluster, &options.scope, &options.policy, now);
+    let records = options.places.records.as_ref();
+    let world = observe::world(&cluster, &options.scope, &options.policy, records, now);
     let world = tokio::time::timeout_at(deadline, world)
         .await
         .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
@@ -199,13 +200,12 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
         return handled.refused(problems);
     }
     let cluster = Cluster::new(io.kube_client());
-    let snapshot =
-        match observe::snapshot(&cluster, world, canary, options.places.records.as_ref()).await {
-            Ok(snapshot) => snapshot,
-            Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
-            Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
-            Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
-        };
+    let snapshot = match observe::snapshot(&cluster, world, canary).await {
+        Ok(snapshot) => snapshot,
+        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
+        Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
+        Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
+    };
     let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
         Ok(checks) => checks,
         Err(problem) => return handled.refused(&[problem]),

@@ -15,9 +15,14 @@ pub const FOLDER: &str = "records";
 /// A file larger than this is no record of ours: they are bounded by what a status may hold.
 const BYTES_MAX: usize = 1 << 20;
 
+/// Where the records of a cluster stand in the repository.
+pub fn folder_of(cluster: &str) -> String {
+    format!("{FOLDER}/{cluster}")
+}
+
 /// Where the records of a canary stand in the repository.
 pub fn folder(cluster: &str, namespace: &str, canary: &str) -> String {
-    format!("{FOLDER}/{cluster}/{namespace}/{canary}")
+    format!("{}/{namespace}/{canary}", folder_of(cluster))
 }
 
 /// Where a record stands in the repository.

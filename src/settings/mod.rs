@@ -276,7 +276,13 @@ impl Texts {
                 .unwrap_or(defaults.cluster_name),
             records: texts.git_url.map(|_| GIT.to_owned()),
             restores: problems
-                .checked("DAVY_GIT_RESTORE", texts.git_restore, boolean)
+                .checked("DAVY_GIT_RESTORE", texts.git_restore, |text| {
+                    let restores = boolean(text)?;
+                    if restores && self.git_url.is_none() {
+                        return Err("needs DAVY_GIT_URL, where the records are".to_owned());
+                    }
+                    Ok(restores)
+                })
                 .unwrap_or(false),
             reverts: texts.revert_url.map(|_| REVERT.to_owned()),
             alerts: alerts.channels.keys().cloned().collect(),

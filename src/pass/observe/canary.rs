@@ -12,18 +12,15 @@ use crate::io::cluster::{Cluster, Error, Scope};
 use crate::objects::hash::config_checksum;
 use crate::objects::references::Reference;
 use crate::objects::{CONFIG_MAP, Key, Names, Objects, SECRET, configs, references};
-use crate::pass::deliver::records::Records;
 use crate::pass::problems::{self, Unobserved};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Strategy;
 
-/// The snapshot of one canary: what was listed, and what only it needs. `records` is where those
-/// are kept that a primary may have to start from.
+/// The snapshot of one canary: what was listed, and what only it needs.
 pub async fn snapshot(
     cluster: &Cluster,
     world: &World,
     canary: &Canary,
-    records: Option<&Records>,
 ) -> Result<Snapshot, Unobserved> {
     let names = Names::of(canary);
     let resolved = problems::resolve(canary, &world.policy).map_err(Unobserved::Problems)?;
@@ -68,7 +65,9 @@ pub async fn snapshot(
     } else {
         problems::ownership(&snapshot)?;
         problems::target(&snapshot)?;
-        snapshot.restored = restored::read(records, &snapshot).await?.map(Arc::new);
+        snapshot.restored = restored::read(world.promotions.as_ref(), &snapshot)
+            .await?
+            .map(Arc::new);
         read_configs(cluster, world, &mut snapshot).await?;
         read_history(cluster, &mut snapshot).await?;
     }

@@ -15,8 +15,11 @@ use crate::io::cluster::{Cluster, Error, Scope};
 use crate::objects::{
     CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, references,
 };
+use crate::pass::deliver::records::Records;
 use crate::pass::problems;
 use crate::{routers, workloads};
+
+use restored::Promotions;
 
 pub use canary::snapshot;
 
@@ -29,16 +32,20 @@ pub struct World {
     pub malformed: Vec<(String, Problem)>,
     /// What several Canaries claim at once, by `namespace/name` of each of them.
     pub contested: BTreeMap<String, Vec<Problem>>,
+    /// Where it is asked what a primary starts from that is to be made.
+    promotions: Option<Promotions>,
     objects: BTreeMap<String, Objects>,
     /// Kinds that could not be read; only canaries that need them are held up.
     unreadable: Vec<(&'static Kind, Error)>,
 }
 
-/// Reads the Canaries of `scope` and every object that they name.
+/// Reads the Canaries of `scope` and every object that they name. From `records` it is read later,
+/// should a primary have to start from one.
 pub async fn world(
     cluster: &Cluster,
     scope: &Scope,
     policy: &Arc<Policy>,
+    records: Option<&Records>,
     now: Timestamp,
 ) -> Result<World, Error> {
     let mut canaries = Vec::new();
@@ -70,6 +77,7 @@ pub async fn world(
         contested: problems::contested(&canaries, policy),
         canaries,
         malformed,
+        promotions: records.filter(|_| policy.restores).map(Promotions::new),
         objects: BTreeMap::new(),
         unreadable: Vec::new(),
     };

@@ -9,5 +9,5 @@ pub(crate) mod keys;
 pub(crate) mod place;
 mod settings;
 mod signatures;
-mod ssh_server;
+pub(crate) mod ssh_server;
 mod trails;

@@ -18,18 +18,18 @@ use crate::bed::{self};
 
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-pub(super) struct SshServer {
-    pub(super) port: u16,
+pub(crate) struct SshServer {
+    pub(crate) port: u16,
     /// The key that it lets in.
-    pub(super) key: PathBuf,
-    pub(super) known_hosts: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) known_hosts: PathBuf,
     user: String,
     /// Ends the process when this goes.
     _keeper: Keeper,
 }
 
 impl SshServer {
-    pub(super) fn url(&self, repository: &Path) -> String {
+    pub(crate) fn url(&self, repository: &Path) -> String {
         let (user, port) = (&self.user, self.port);
         format!("ssh://{user}@127.0.0.1:{port}{}", repository.display())
     }
@@ -97,7 +97,7 @@ impl SshServer {
 }
 
 /// The server, started by the first call; `None` where there is none.
-pub(super) async fn shared() -> Option<&'static SshServer> {
+pub(crate) async fn shared() -> Option<&'static SshServer> {
     static SHARED: OnceCell<Option<SshServer>> = OnceCell::const_new();
     let started = SHARED.get_or_init(async || {
         let program = bed::program("sshd").unwrap_or_else(|error| panic!("{error}"))?;

@@ -31,7 +31,8 @@ fn rebuilt(place: &Place, image: &str, settings: &str) -> Story {
     story
 }
 
-const RESTORES: &str = "DAVY_GIT_RESTORE: \"true\"";
+/// The repository is that of the test, whatever the settings call it.
+const RESTORES: &str = "DAVY_GIT_RESTORE: \"true\", DAVY_GIT_URL: \"file:///records\"";
 
 /// A cluster whose records say that 1.2.1 was promoted last.
 fn promoted(place: &Place) {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::bed::program::{Ended, Program};
 use crate::git::https_server::{self, HttpsServer};
 use crate::git::keys::{Keys, public};
+use crate::git::ssh_server;
 use crate::podinfo::{Podinfo, fixture};
 use echo::{ANSWERS, Answer, Echo, given_back};
 
@@ -93,11 +94,7 @@ impl Credentials {
                 format!("http://davy:{}@{}", secret("pushgateway"), echo.address),
             ),
         ];
-        let mut forbidden: Vec<String> = key
-            .lines()
-            .filter(|line| !line.starts_with("-----"))
-            .map(str::to_owned)
-            .collect();
+        let mut forbidden = lines_of_key(&key);
         forbidden.push(webhook_key);
         for (user, password) in [
             (secret("gituser"), secret("gitpassword")),
@@ -154,6 +151,12 @@ impl Credentials {
     fn told(&self, what: &str, ended: &Ended) {
         self.are_not_in(what, &ended.to_string());
     }
+}
+
+/// The lines of a private key, without those that say what it is.
+fn lines_of_key(key: &str) -> Vec<String> {
+    let lines = key.lines().filter(|line| !line.starts_with("-----"));
+    lines.map(str::to_owned).collect()
 }
 
 fn shown(path: &std::path::Path) -> String {
@@ -240,9 +243,14 @@ async fn no_credential_is_ever_shown() {
         return;
     };
     let (echo, git) = (Echo::open(), git());
-    let Some(credentials) = Credentials::new(&echo, &git) else {
+    let (Some(mut credentials), Some(ssh)) =
+        (Credentials::new(&echo, &git), ssh_server::shared().await)
+    else {
         return;
     };
+    let key = std::fs::read_to_string(&ssh.key).expect("a key");
+    credentials.forbidden.extend(lines_of_key(&key));
+    let credentials = credentials;
     podinfo.apply(&application(&echo)).await;
     podinfo.apply(&fixture("story/quick.yaml")).await;
     let variable = json!([{"op": "add", "path": "/spec/template/spec/containers/0/env", "value": [
@@ -259,7 +267,7 @@ async fn no_credential_is_ever_shown() {
     };
     pass("before anything", &["run", "--dry-run"]);
     let rests = async |phase: &str| {
-        for _ in 0..60 {
+        for _ in 0..200 {
             let seen = podinfo.seen(&pass(phase, &["run", "-o", "json"]));
             if seen.phase == phase {
                 return;
@@ -269,6 +277,7 @@ async fn no_credential_is_ever_shown() {
         panic!("it does not become {phase}");
     };
     rests("Initialized").await;
+    podinfo.serve(50.0, 50.0);
     podinfo.image("1.2.1").await;
     rests("Progressing").await;
     pass("a release", &["run", "--dry-run"]);
@@ -283,7 +292,6 @@ async fn no_credential_is_ever_shown() {
     }
 
     // The release fails; from then on every channel has news to refuse.
-    podinfo.serve(50.0, 50.0);
     echo.set(Answer::Status(500));
     rests("Failed").await;
     let alerts = json!([{"op": "add", "path": "/spec/canaryAnalysis/alerts", "value": [
@@ -304,6 +312,18 @@ async fn no_credential_is_ever_shown() {
             pass("the trail", verb);
         }
     }
+    let nowhere = ssh.url(std::path::Path::new("/nowhere/audit.git"));
+    let program = credentials.davy(&podinfo, &["run"]);
+    let program = program
+        .set("DAVY_GIT_URL", nowhere)
+        .set("DAVY_GIT_SSH_KEY_FILE", &ssh.key)
+        .set("DAVY_GIT_KNOWN_HOSTS_FILE", &ssh.known_hosts);
+    let ended = program.run();
+    credentials.told("a repository that is not there, over ssh", &ended);
+    assert!(
+        ended.to_string().contains("records not in Git yet"),
+        "{ended}"
+    );
     let objects = readable(&podinfo).await;
     assert!(
         objects.contains("rolled-back"),
