@@ -1,6 +1,7 @@
 //! A pass is killed at every call from its claim on, with every outcome; the records that the
 //! rest of the story leaves are those of the clean run, each once.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use davy::simulate::scenario::{Crash, Outcome};
@@ -23,12 +24,23 @@ fn outcomes(place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Puts a repository's state at the place of another's.
-fn restore(place: &Place, saved: &std::path::Path) {
+/// Keeps a repository's state aside.
+pub(super) fn keep(place: &Place, name: &str) -> PathBuf {
+    let kept = place.keys.folder.path().join(name);
+    run(Command::new("rm").arg("-rf").arg(&kept));
+    run(Command::new("cp")
+        .arg("-a")
+        .arg(&place.repository)
+        .arg(&kept));
+    kept
+}
+
+/// Puts a state that was kept at the repository's place.
+pub(super) fn restore(place: &Place, kept: &Path) {
     std::fs::remove_dir_all(&place.repository).expect("a repository");
     run(Command::new("cp")
         .arg("-a")
-        .arg(saved)
+        .arg(kept)
         .arg(&place.repository));
 }
 
@@ -42,28 +54,17 @@ pub(super) fn every_kill(
     mut check: impl FnMut(&Story, &str),
 ) -> u32 {
     let story = clean.name().to_owned();
-    let saved = place.keys.folder.path().join("saved.git");
     let mut passes = Vec::new();
     while clean.come_to_pass() {
         clean.begin_pass();
         let begun = clean.fork();
         let before = delivered(place);
-        run(Command::new("rm").arg("-rf").arg(&saved));
-        run(Command::new("cp")
-            .arg("-a")
-            .arg(&place.repository)
-            .arg(&saved));
+        let kept = keep(place, &format!("pass-{}.git", begun.passes));
         let calls = clean.world.lock().calls;
         let report = crate::proof::stage::run(&clean.world.io(), clean.options());
         let calls = clean.world.lock().calls - calls;
         clean.end_pass(report.as_ref());
         if delivered(place) != before {
-            let kept = place
-                .keys
-                .folder
-                .path()
-                .join(format!("pass-{}.git", begun.passes));
-            run(Command::new("cp").arg("-a").arg(&saved).arg(&kept));
             passes.push((begun, calls, kept));
         }
     }

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use davy::api::status::Phase;
 use davy::simulate::cluster::Key;
+use davy::simulate::scenario::{Crash, Outcome};
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use super::kills::{keep, restore};
 use super::{Story, files, folder, place, records};
 use crate::git::place::Place;
+use crate::proof::stage::run_killed;
 
 const SCRIPT: &str = "about: a rebuilt cluster.\nsteps:\n- until: Succeeded\n";
 
@@ -166,6 +169,60 @@ async fn a_record_that_nobody_may_have_signed_is_not_believed() {
         ));
         let mut story = rebuilt(&place, "1.3.0", RESTORES);
         assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
+    })
+    .await;
+}
+
+/// Every image of which a primary was made.
+fn made_of(story: &Story) -> Vec<String> {
+    let state = story.world.lock();
+    let of_primary = state.cluster.history().filter(|write| {
+        *write.key.name == *"podinfo-primary" && write.before.is_none() && write.after.is_some()
+    });
+    let deployments = of_primary.filter(|write| *write.key.kind == *"Deployment");
+    let image = |object: &Value| {
+        let image = &object["spec"]["template"]["spec"]["containers"][0]["image"];
+        image.as_str().unwrap_or_default().to_owned()
+    };
+    deployments
+        .filter_map(|write| write.after.as_deref().map(image))
+        .collect()
+}
+
+#[tokio::test]
+async fn wherever_a_pass_is_killed_the_primary_is_made_of_what_was_promoted() {
+    let Some(place) = place().await else { return };
+    played(move || {
+        promoted(&place);
+        let kept = keep(&place, "promoted.git");
+        let mut clean = rebuilt(&place, "1.3.0", RESTORES);
+        let mut tried = 0;
+        // Until the primary serves and the analysis of the rest begins.
+        while clean.status().phase != Some(Phase::Progressing) && clean.come_to_pass() {
+            clean.begin_pass();
+            let begun = clean.fork();
+            let calls = clean.world.lock().calls;
+            let report = crate::proof::stage::run(&clean.world.io(), clean.options());
+            let calls = clean.world.lock().calls - calls;
+            clean.end_pass(report.as_ref());
+            for call in 1..=calls {
+                for outcome in [Outcome::NotSent, Outcome::Committed, Outcome::Answered] {
+                    restore(&place, &kept);
+                    let mut cut = begun.fork();
+                    let crash = Crash { call, outcome };
+                    assert!(run_killed(&cut.world, cut.options(), crash), "call {call}");
+                    cut.end_pass(None);
+                    cut.play_out();
+                    let at = format!("pass {}, call {call}, {outcome:?}", begun.passes);
+                    cut.verdict(|| at.clone()).expect("no invariant is broken");
+                    assert_eq!(made_of(&cut), ["stefanprodan/podinfo:1.2.1"], "{at}");
+                    assert_eq!(image(&cut, "podinfo-primary"), "1.3.0", "{at}");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 30, "{tried} kills");
+        crate::proof::stage::stops::tell(&format!("rebuilt: {tried} kills"));
     })
     .await;
 }
