@@ -11,7 +11,7 @@ use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::objects::hash::template_hash;
 use crate::objects::patch::{step_of, written_at};
-use crate::objects::{Key, Kind, Names, Objects, Policy, SERVICE, View};
+use crate::objects::{Key, Kind, Names, Objects, Policy, Problem, SERVICE, View};
 use crate::pass::terms::{self, Terms};
 use crate::routers::Router;
 use crate::workloads::{Autoscaler, Readiness, Workload};
@@ -61,6 +61,13 @@ pub struct Restored {
     pub template: Value,
     /// Path of the record.
     pub record: String,
+}
+
+impl Restored {
+    /// What is wrong with a workload of this template.
+    pub fn problem(&self, problem: &Problem) -> Problem {
+        Problem(format!("restored from {}: {problem}", self.record))
+    }
 }
 
 /// What is released: the template and the configs that it refers to.

@@ -3,6 +3,7 @@
 //! what they tell has happened.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -24,7 +25,7 @@ use crate::pass::deliver::outbox::{Delivered, Entries};
 const CHANNEL_MAX: Duration = Duration::from_secs(10);
 
 /// Where news goes, and what it bears besides what happened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Alerts {
     /// The channels of the settings, by the kind of their notifier.
     pub channels: BTreeMap<String, Channel>,
@@ -35,6 +36,17 @@ pub struct Alerts {
     pub event_webhook: Option<String>,
     /// Whether a Canary may name an AlertProvider of another namespace.
     pub cross_namespace: bool,
+}
+
+/// Without what may not be in a log.
+impl fmt::Debug for Alerts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alerts")
+            .field("channels", &self.channels)
+            .field("links", &self.links)
+            .field("cross_namespace", &self.cross_namespace)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The place in an outbox that stands for the webhook of Events.

@@ -145,9 +145,9 @@ async fn read_configs(
         }
         let checksums = configs::checksums(&snapshot.view(), &template)
             .map_err(|problem| Unobserved::Problems(vec![problem]))?;
-        if let Some(restored) = restored {
-            configs::tracked(&snapshot.view(), restored)
-                .map_err(|problem| Unobserved::Problems(vec![problem]))?;
+        if let Some(restored) = &snapshot.restored {
+            configs::tracked(&snapshot.view(), &restored.template)
+                .map_err(|problem| Unobserved::Problems(vec![restored.problem(&problem)]))?;
         }
         snapshot.checksums = checksums.tracked;
         snapshot.versions = checksums.versions;

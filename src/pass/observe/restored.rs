@@ -5,8 +5,8 @@ use tokio::sync::OnceCell;
 
 use crate::api::status::Phase;
 use crate::io::git::{Kept, Trail};
+use crate::objects::Names;
 use crate::objects::hash::template_hash;
-use crate::objects::{Names, Problem};
 use crate::pass::deliver::records::Records;
 use crate::pass::problems::Unobserved;
 use crate::pass::snapshot::{Restored, Snapshot};
@@ -67,9 +67,8 @@ pub(super) async fn read(
     if let Some(restored) = &restored {
         let source = snapshot.workload.with_template(target, &restored.template);
         let problems = snapshot.workload.problems(&snapshot.view(), &source);
-        let of_record = |problem: Problem| Problem(format!("{}: {problem}", restored.record));
         if !problems.is_empty() {
-            let problems = problems.into_iter().map(of_record);
+            let problems = problems.iter().map(|problem| restored.problem(problem));
             return Err(Unobserved::Problems(problems.collect()));
         }
     }

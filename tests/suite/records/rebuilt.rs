@@ -16,14 +16,34 @@ use crate::proof::stage::run_killed;
 
 const SCRIPT: &str = "about: a rebuilt cluster.\nsteps:\n- until: Succeeded\n";
 
+/// The application, of this image, and all of its configuration in the `ConfigMap`s named.
+fn cluster(image: &str, config: Option<&str>, there: &[&str]) -> String {
+    let cluster = std::fs::read_to_string(folder("promoted").join("cluster.yaml"));
+    let mut cluster = cluster
+        .expect("a cluster")
+        .replace("podinfo:1.2.0", &format!("podinfo:{image}"));
+    if let Some(config) = config {
+        let ports = "        ports:\n";
+        let from = format!("        envFrom:\n        - configMapRef: {{name: {config}}}\n{ports}");
+        cluster = cluster.replace(ports, &from);
+    }
+    for name in there {
+        cluster = format!(
+            "{cluster}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: test}}\n\
+             data: {{color: {name}}}\n"
+        );
+    }
+    cluster
+}
+
 /// The story of a cluster in which `image` is what the target carries from the start, a day after
 /// everything that was recorded before.
 fn rebuilt(place: &Place, image: &str, settings: &str) -> Story {
+    rebuilt_as(place, cluster(image, None, &[]), settings)
+}
+
+fn rebuilt_as(place: &Place, cluster: String, settings: &str) -> Story {
     let scenario = tempfile::tempdir().expect("a folder");
-    let cluster = std::fs::read_to_string(folder("promoted").join("cluster.yaml"));
-    let cluster = cluster
-        .expect("a cluster")
-        .replace("podinfo:1.2.0", &format!("podinfo:{image}"));
     let write = |name: &str, text: String| std::fs::write(scenario.path().join(name), text);
     write("cluster.yaml", cluster).expect("a file");
     write("script.yaml", format!("{SCRIPT}settings: {{{settings}}}\n")).expect("a file");
@@ -39,11 +59,15 @@ const RESTORES: &str = "DAVY_GIT_RESTORE: \"true\", DAVY_GIT_URL: \"file:///reco
 
 /// A cluster whose records say that 1.2.1 was promoted last.
 fn promoted(place: &Place) {
+    promoted_as(place, cluster("1.2.0", None, &[]));
+}
+
+fn promoted_as(place: &Place, cluster: String) {
     let scenario = tempfile::tempdir().expect("a folder");
-    let copy = |name: &str| std::fs::read_to_string(folder("promoted").join(name)).expect(name);
     let write = |name: &str, text: String| std::fs::write(scenario.path().join(name), text);
-    write("cluster.yaml", copy("cluster.yaml")).expect("a file");
-    let script = copy("script.yaml");
+    write("cluster.yaml", cluster).expect("a file");
+    let script = std::fs::read_to_string(folder("promoted").join("script.yaml"));
+    let script = script.expect("a script");
     write("script.yaml", format!("{script}settings: {{{RESTORES}}}\n")).expect("a file");
     let mut story = Story::with_records(scenario.path(), Some(records(place)));
     story.play_out();
@@ -150,6 +174,36 @@ async fn no_primary_is_made_while_the_records_cannot_be_read() {
         }
         std::fs::rename(&away, &place.repository).expect("a repository");
         assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_primary_gets_the_configuration_that_its_template_names() {
+    let Some(place) = place().await else { return };
+    played(move || {
+        promoted_as(&place, cluster("1.2.0", Some("settings"), &["settings"]));
+        let next = |there: &[&str]| cluster("1.3.0", Some("settings-next"), there);
+        let config = |story: &Story| {
+            let primary = deployment(story, "podinfo-primary");
+            let container = &primary["spec"]["template"]["spec"]["containers"][0];
+            container["envFrom"][0]["configMapRef"]["name"].clone()
+        };
+        let mut story = rebuilt_as(&place, next(&["settings-next"]), RESTORES);
+        assert!(story.come_to_pass());
+        let report = story.pass();
+        let reason = &report.canaries[0].reason;
+        assert!(
+            reason.contains("restored from records/default/test/podinfo/")
+                && reason.contains("ConfigMap settings, which does not exist"),
+            "{reason}"
+        );
+        let mut story = rebuilt_as(&place, next(&["settings", "settings-next"]), RESTORES);
+        assert!(story.come_to_pass());
+        story.pass();
+        assert_eq!(config(&story), "settings-primary");
+        assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
+        assert_eq!(config(&story), "settings-next-primary");
     })
     .await;
 }

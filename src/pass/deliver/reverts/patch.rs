@@ -75,11 +75,13 @@ fn edit(name: &str, document: &str, revert: &Revert) -> Option<String> {
 /// Kustomization, and in values of a chart that name repository and tag.
 fn put_back(name: &str, document: &mut Value, revert: &Revert, image: &ImageChange) {
     if is_workload(document, revert) {
-        let pod = &mut document["spec"]["template"]["spec"];
-        for list in ["initContainers", "containers"] {
-            for container in items(pod, list) {
-                if container["image"] == *image.from {
-                    container["image"] = Value::from(&*image.to);
+        let template = document
+            .get_mut("spec")
+            .and_then(|spec| spec.get_mut("template"));
+        if let Some(pod) = template.and_then(|template| template.get_mut("spec")) {
+            for list in ["initContainers", "containers"] {
+                for container in items(pod, list) {
+                    exchange(container, "image", Some(&image.from), Some(&image.to));
                 }
             }
         }
@@ -271,6 +273,19 @@ mod tests {
             of("release.yaml", &values),
             Some(values.replace("'1.20'", "'1.10'"))
         );
+    }
+
+    #[test]
+    fn what_is_shaped_otherwise_is_left_alone() {
+        for spec in [
+            "",
+            "spec: podinfo\n",
+            "spec: {template: [1]}\n",
+            "spec: {replicas: 2}\n",
+        ] {
+            let text = format!("kind: Deployment\nmetadata: {{name: podinfo}}\n{spec}");
+            assert_eq!(of("podinfo.yaml", &text), None, "{spec}");
+        }
     }
 
     #[test]
