@@ -101,7 +101,19 @@ fn api_server_that_cannot_be_asked_is_named() {
     let ended = run(folder.path().join("nothing-here"));
     assert_error(
         &ended,
-        &["finding the cluster by KUBECONFIG or the pod's account: "],
+        &[
+            "finding the cluster: by KUBECONFIG: ",
+            "nothing-here",
+            "No such file or directory",
+            "; by the pod's account: ",
+        ],
+    );
+
+    let broken = folder.path().join("broken");
+    fs::write(&broken, "users:\n- {token: \"one\" \"two\"}\n").expect("a file");
+    assert_error(
+        &run(broken),
+        &["by KUBECONFIG: the file is no kubeconfig at line 2, column "],
     );
 }
 
