@@ -221,8 +221,8 @@ async fn readable(podinfo: &Podinfo) -> String {
         ("v1", "Service"),
         ("v1", "ConfigMap"),
         ("v1", "Event"),
-        ("networking.istio.io/v1beta1", "VirtualService"),
-        ("networking.istio.io/v1beta1", "DestinationRule"),
+        ("networking.istio.io/v1", "VirtualService"),
+        ("networking.istio.io/v1", "DestinationRule"),
     ] {
         let objects = podinfo
             .cluster
