@@ -1,6 +1,7 @@
 //! Promotion records from the claim to the repository and back: what they hold, that none is lost
 //! or doubled wherever a pass is killed, and that whoever tampers with them is found out.
 
+mod cluster;
 mod kills;
 mod reading;
 mod rebuilt;

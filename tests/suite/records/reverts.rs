@@ -1,5 +1,5 @@
-//! After a rollback the manifests' repository is offered a change back: on a branch of its own, once, and
-//! whatever becomes of it no traffic waits.
+//! After a rollback the manifests' repository is offered a change back: on a branch of its own,
+//! once, and whatever becomes of it no traffic waits.
 
 use davy::pass::deliver::outbox::Places;
 use davy::pass::deliver::reverts::Reverts;
@@ -8,7 +8,7 @@ use super::kills::every_kill;
 use super::{Story, folder};
 use crate::git::place::{ALL, Over, Place};
 
-const MANIFESTS: &str = r#"mkdir -p clusters/prod clusters/staging
+pub(super) const MANIFESTS: &str = r#"mkdir -p clusters/prod clusters/staging
 cat >clusters/prod/podinfo.yaml <<END
 # The application of the shop.
 apiVersion: apps/v1
@@ -47,7 +47,7 @@ fn story(place: &Place) -> Story {
 }
 
 /// The branches that were made for reverts.
-fn branches(place: &Place) -> Vec<String> {
+pub(super) fn branches(place: &Place) -> Vec<String> {
     let list = place.git(&["for-each-ref", "--format=%(refname)", "refs/heads/davy"]);
     list.lines().map(str::to_owned).collect()
 }
