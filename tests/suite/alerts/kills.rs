@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use davy::simulate::scenario::{Crash, Outcome};
 use davy::simulate::world::Told;
 
 use super::{outcomes, telling, webhook};
-use crate::proof::stage::{folders, run, run_killed};
+use crate::proof::stage::cuts::ToCut;
+use crate::proof::stage::{Story, folders};
 
 /// Without what was said again.
 fn first(told: &[Told]) -> Result<Vec<Told>, String> {
@@ -29,13 +29,7 @@ fn every_kill(folder: &Path) -> u32 {
     let mut clean = telling(folder, alerts);
     let mut passes = Vec::new();
     while clean.come_to_pass() {
-        clean.begin_pass();
-        let begun = clean.fork();
-        let before = clean.world.lock().calls;
-        let report = run(&clean.world.io(), clean.options());
-        let calls = clean.world.lock().calls - before;
-        clean.end_pass(report.as_ref());
-        passes.push((begun, calls));
+        passes.push(clean.pass_to_cut());
     }
     clean.come_to_rest();
     let told = clean.world.lock().told.clone();
@@ -46,31 +40,19 @@ fn every_kill(folder: &Path) -> u32 {
     );
     assert!(told.len() > 1, "{}: {told:?}", clean.name());
     let expected = outcomes(&told);
-    let mut tried = 0;
-    for (begun, calls) in passes {
-        for call in 1..=calls {
-            for outcome in [Outcome::NotSent, Outcome::Committed, Outcome::Answered] {
-                let at = || format!("pass {}, call {call}, {outcome:?}", begun.passes);
-                let mut cut = begun.fork();
-                let crash = Crash { call, outcome };
-                assert!(run_killed(&cut.world, cut.options(), crash), "{}", at());
-                cut.end_pass(None);
-                cut.play_out();
-                cut.verdict(at).expect("no invariant is broken");
-                let told = cut.world.lock().told.clone();
-                let first = first(&told).unwrap_or_else(|why| panic!("{}: {why}", at()));
-                assert_eq!(outcomes(&first), expected, "{}, {}", cut.name(), at());
-                // Only what the killed pass had sent is said again, and only once.
-                for message in &first {
-                    let times = told.iter().filter(|told| *told == message).count();
-                    assert!(times <= 2, "{}, {}: {times} times", cut.name(), at());
-                }
-                assert!(cut.status().outbox.is_empty(), "{}, {}", cut.name(), at());
-                tried += 1;
-            }
+    let check = |cut: &Story, at: &str| {
+        let told = cut.world.lock().told.clone();
+        let first = first(&told).unwrap_or_else(|why| panic!("{at}: {why}"));
+        assert_eq!(outcomes(&first), expected, "{at}");
+        // Only what the killed pass had sent is said again, and only once.
+        for message in &first {
+            let times = told.iter().filter(|told| *told == message).count();
+            assert!(times <= 2, "{at}: {times} times");
         }
-    }
-    tried
+        assert!(cut.status().outbox.is_empty(), "{at}");
+    };
+    let cut = |pass: &ToCut| pass.everywhere(|| {}, check);
+    passes.iter().map(cut).sum()
 }
 
 #[test]

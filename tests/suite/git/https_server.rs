@@ -166,7 +166,7 @@ pub(crate) fn backend(folder: &PathBuf, request: &Request) -> Vec<u8> {
     answer
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     use ssh_key::encoding::base64::{Base64, Encoding};
     Base64::encode_string(bytes)
 }

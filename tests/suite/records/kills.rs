@@ -4,12 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use davy::simulate::scenario::{Crash, Outcome};
-
 use super::{Story, files, folder, place, records, verified};
 use crate::git::keys::run;
 use crate::git::place::Place;
-use crate::proof::stage::run_killed;
+use crate::proof::stage::cuts::ToCut;
 
 /// What was recorded, without the times and numbers that a killed pass shifts.
 fn outcomes(place: &Place) -> Vec<String> {
@@ -53,41 +51,20 @@ pub(super) fn every_kill(
     delivered: impl Fn(&Place) -> usize,
     mut check: impl FnMut(&Story, &str),
 ) -> u32 {
-    let story = clean.name().to_owned();
     let mut passes = Vec::new();
     while clean.come_to_pass() {
-        clean.begin_pass();
-        let begun = clean.fork();
         let before = delivered(place);
-        let kept = keep(place, &format!("pass-{}.git", begun.passes));
-        let calls = clean.world.lock().calls;
-        let report = crate::proof::stage::run(&clean.world.io(), clean.options());
-        let calls = clean.world.lock().calls - calls;
-        clean.end_pass(report.as_ref());
+        let kept = keep(place, &format!("pass-{}.git", clean.passes + 1));
+        let pass = clean.pass_to_cut();
         if delivered(place) != before {
-            passes.push((begun, calls, kept));
+            passes.push((pass, kept));
         }
     }
     clean.come_to_rest();
     check(&clean, "the clean run");
-    let mut tried = 0;
-    for (begun, calls, kept) in passes {
-        for call in 1..=calls {
-            for outcome in [Outcome::NotSent, Outcome::Committed, Outcome::Answered] {
-                restore(place, &kept);
-                let mut cut = begun.fork();
-                let crash = Crash { call, outcome };
-                assert!(run_killed(&cut.world, cut.options(), crash), "call {call}");
-                cut.end_pass(None);
-                cut.play_out();
-                let at = format!("{story}, pass {}, call {call}, {outcome:?}", begun.passes);
-                cut.verdict(|| at.clone()).expect("no invariant is broken");
-                check(&cut, &at);
-                tried += 1;
-            }
-        }
-    }
-    tried
+    let cut =
+        |(pass, kept): &(ToCut, PathBuf)| pass.everywhere(|| restore(place, kept), &mut check);
+    passes.iter().map(cut).sum()
 }
 
 fn files_or_none(place: &Place) -> usize {

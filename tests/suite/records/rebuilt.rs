@@ -5,14 +5,12 @@ use std::path::Path;
 
 use davy::api::status::Phase;
 use davy::simulate::cluster::Key;
-use davy::simulate::scenario::{Crash, Outcome};
 use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::kills::{keep, restore};
 use super::{Story, files, folder, place, records};
 use crate::git::place::Place;
-use crate::proof::stage::run_killed;
 
 const SCRIPT: &str = "about: a rebuilt cluster.\nsteps:\n- until: Succeeded\n";
 
@@ -253,27 +251,14 @@ async fn wherever_a_pass_is_killed_the_primary_is_made_of_what_was_promoted() {
         let mut tried = 0;
         // Until the primary serves and the analysis of the rest begins.
         while clean.status().phase != Some(Phase::Progressing) && clean.come_to_pass() {
-            clean.begin_pass();
-            let begun = clean.fork();
-            let calls = clean.world.lock().calls;
-            let report = crate::proof::stage::run(&clean.world.io(), clean.options());
-            let calls = clean.world.lock().calls - calls;
-            clean.end_pass(report.as_ref());
-            for call in 1..=calls {
-                for outcome in [Outcome::NotSent, Outcome::Committed, Outcome::Answered] {
-                    restore(&place, &kept);
-                    let mut cut = begun.fork();
-                    let crash = Crash { call, outcome };
-                    assert!(run_killed(&cut.world, cut.options(), crash), "call {call}");
-                    cut.end_pass(None);
-                    cut.play_out();
-                    let at = format!("pass {}, call {call}, {outcome:?}", begun.passes);
-                    cut.verdict(|| at.clone()).expect("no invariant is broken");
-                    assert_eq!(made_of(&cut), ["stefanprodan/podinfo:1.2.1"], "{at}");
-                    assert_eq!(image(&cut, "podinfo-primary"), "1.3.0", "{at}");
-                    tried += 1;
-                }
-            }
+            let pass = clean.pass_to_cut();
+            tried += pass.everywhere(
+                || restore(&place, &kept),
+                |cut, at| {
+                    assert_eq!(made_of(cut), ["stefanprodan/podinfo:1.2.1"], "{at}");
+                    assert_eq!(image(cut, "podinfo-primary"), "1.3.0", "{at}");
+                },
+            );
         }
         assert!(tried > 30, "{tried} kills");
         crate::proof::stage::stops::tell(&format!("rebuilt: {tried} kills"));

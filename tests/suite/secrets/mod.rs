@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::bed::program::{Ended, Program};
-use crate::git::https_server::{self, HttpsServer};
+use crate::git::https_server::{self, HttpsServer, base64};
 use crate::git::keys::{Keys, public};
 use crate::git::ssh_server;
 use crate::podinfo::{Podinfo, fixture};
@@ -163,11 +163,6 @@ fn shown(path: &std::path::Path) -> String {
     path.display().to_string()
 }
 
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
 /// An https server in place of Git that gives back what it is sent.
 fn git() -> HttpsServer {
     let count = std::sync::atomic::AtomicUsize::new(0);
@@ -278,6 +273,7 @@ async fn no_credential_is_ever_shown() {
     };
     rests("Initialized").await;
     podinfo.serve(50.0, 50.0);
+    podinfo.until_answers((50.0, "10s"), (50.0, "10s")).await;
     podinfo.image("1.2.1").await;
     rests("Progressing").await;
     pass("a release", &["run", "--dry-run"]);

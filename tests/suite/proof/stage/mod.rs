@@ -1,6 +1,7 @@
 //! A stage for proofs: a scenario is played pass by pass, on a world that can be forked at every
 //! call, and every committed write is judged by the invariants.
 
+pub(crate) mod cuts;
 pub(crate) mod faults;
 pub(crate) mod hand;
 pub(crate) mod others;
