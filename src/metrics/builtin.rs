@@ -39,22 +39,21 @@ const DEFAULT_INTERVAL: &str = "1m";
 /// The checks of the canary's analysis, in its order. `metrics_server` is the settings' address,
 /// for a Canary that names none.
 pub fn checks(view: &View<'_>, metrics_server: &str) -> Result<Vec<Check>, Problem> {
-    let Some((path, analysis)) = analysis(view.canary) else {
-        return Ok(Vec::new());
-    };
-    analysis
-        .metrics
-        .iter()
-        .enumerate()
-        .map(|(index, metric)| {
-            check(
-                view,
-                metrics_server,
-                metric,
-                &format!("{path}.metrics[{index}]"),
-            )
-        })
-        .collect()
+    each(view, metrics_server).collect()
+}
+
+/// Those of them that can be asked.
+pub fn valid_checks(view: &View<'_>, metrics_server: &str) -> Vec<Check> {
+    each(view, metrics_server).filter_map(Result::ok).collect()
+}
+
+fn each(view: &View<'_>, metrics_server: &str) -> impl Iterator<Item = Result<Check, Problem>> {
+    let analysis = analysis(view.canary).into_iter();
+    let metrics = analysis.flat_map(|(path, analysis)| {
+        let metrics = analysis.metrics.iter().enumerate();
+        metrics.map(move |(index, metric)| (format!("{path}.metrics[{index}]"), metric))
+    });
+    metrics.map(move |(path, metric)| check(view, metrics_server, metric, &path))
 }
 
 /// The analysis, by the name that either API version has for it.

@@ -132,6 +132,11 @@ pub fn checks(view: &View<'_>, metrics_server: &str) -> Result<Vec<Check>, Probl
     builtin::checks(view, metrics_server)
 }
 
+/// The checks that can be resolved, where others cannot.
+pub fn valid_checks(view: &View<'_>, metrics_server: &str) -> Vec<Check> {
+    builtin::valid_checks(view, metrics_server)
+}
+
 /// Whether the value of a check by this name is in milliseconds.
 pub fn is_in_milliseconds(metric: &str) -> bool {
     builtin::is_in_milliseconds(metric)

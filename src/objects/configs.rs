@@ -127,6 +127,12 @@ pub fn copies(view: &View<'_>, template: &Value) -> Result<Vec<Wanted>, Problem>
     tracked(view, template)?.iter().map(copy).collect()
 }
 
+/// Whether an object is there at the very version that `status` speaks of.
+pub fn is_at_known_version(view: &View<'_>, key: &Key) -> bool {
+    view.object(key.kind, &key.name)
+        .is_some_and(|object| is_known(view, key, object))
+}
+
 /// What the `-primary` copies held when the last promotion was done, kept for one that fails.
 ///
 /// Asked again after a copy was written, it does not take the new contents for the old ones:
@@ -165,6 +171,27 @@ pub fn restored_copies(view: &View<'_>) -> Result<Vec<Wanted>, Problem> {
         filled(view, copy_key(&config), previous, Rank::Config)
     };
     configs.filter(was_kept).map(restore).collect()
+}
+
+/// The `-primary` copies with these checksums, by name in `status`, where they do not have them: from
+/// the config itself if that has not changed since, else from what was kept of the copy before a
+/// promotion. What is to be found in neither stays as it is, and so does what was not read.
+pub fn repaired_copies(view: &View<'_>, checksums: &BTreeMap<String, String>) -> Vec<Wanted> {
+    let repaired = checksums.iter().filter_map(|(name, checksum)| {
+        let config = key_of_status(name)?;
+        let copy = copy_key(&config);
+        let holds = |key: &Key| {
+            let object = contents(view, key).ok()?;
+            (hash::config_checksum(object) == *checksum).then_some(object)
+        };
+        if view.object(copy.kind, &copy.name).is_some_and(is_metadata_only) || holds(&copy).is_some()
+        {
+            return None;
+        }
+        let source = holds(&config).or_else(|| holds(&previous_key(&config)))?;
+        filled(view, copy, source, Rank::Config).ok()
+    });
+    repaired.collect()
 }
 
 /// The template referring to the copies of these configs.

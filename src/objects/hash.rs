@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::objects::metadata::FLAGGER_ID;
+use crate::objects::metadata::{FLAGGER_ID, STEP};
 
 /// The label by which a Deployment tells its `ReplicaSets` apart.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
@@ -25,6 +25,90 @@ pub fn same_template(one: &Value, other: &Value) -> bool {
 /// The template of a `ReplicaSet` or `ControllerRevision` as its Deployment or `DaemonSet` had it.
 pub fn template_of_history(template: &Value) -> Value {
     without(template, &[("labels", POD_TEMPLATE_HASH)])
+}
+
+/// The hash of a pod template without the marks by which tools restart pods in place: `kubectl
+/// rollout restart`, Reloader and the like. They make new pods, and no other program.
+pub fn unmarked_hash(template: &Value) -> String {
+    let mut template = template.clone();
+    if let Some(annotations) = template
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
+        annotations.retain(|key, _| !is_restart_mark(key));
+        if annotations.is_empty()
+            && let Some(metadata) = template["metadata"].as_object_mut()
+        {
+            metadata.remove("annotations");
+        }
+    }
+    for containers in ["/spec/containers", "/spec/initContainers"] {
+        let containers = template
+            .pointer_mut(containers)
+            .and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            drop_restart_variables(container);
+        }
+    }
+    template_hash(&template)
+}
+
+/// Annotations on pods that tools change in order to restart them.
+fn is_restart_mark(key: &str) -> bool {
+    key.ends_with("/restartedAt")
+        || key == "cattle.io/timestamp"
+        || key.starts_with("reloader.stakater.com/last-reloaded-from")
+}
+
+/// Reloader's other way: an environment variable with the checksum of a config.
+fn drop_restart_variables(container: &mut Value) {
+    let Some(variables) = container.get_mut("env").and_then(Value::as_array_mut) else {
+        return;
+    };
+    variables.retain(|variable| {
+        !variable["name"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("STAKATER_"))
+    });
+    if variables.is_empty()
+        && let Some(container) = container.as_object_mut()
+    {
+        container.remove("env");
+    }
+}
+
+/// The hash of everything in an object that its writers say: not of what the server keeps about it,
+/// nor of its status, nor of the number of the step that wrote it.
+pub fn content_hash(object: &Value) -> String {
+    let mut content = object.clone();
+    if let Some(fields) = content.as_object_mut() {
+        for field in ["status", "apiVersion", "kind"] {
+            fields.remove(field);
+        }
+    }
+    if let Some(metadata) = content.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in [
+            "creationTimestamp",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+            "selfLink",
+            "uid",
+        ] {
+            metadata.remove(field);
+        }
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
+        {
+            annotations.remove(STEP);
+            annotations.retain(|key, _| !key.starts_with("deployment.kubernetes.io/"));
+            if annotations.is_empty() {
+                metadata.remove("annotations");
+            }
+        }
+    }
+    format!("sha256:{}", eight_bytes(&content.to_string()))
 }
 
 /// The checksum of the contents of a `ConfigMap` or Secret.

@@ -128,21 +128,31 @@ pub struct Names {
 
 impl Names {
     pub fn of(canary: &Canary) -> Self {
-        let target = canary.spec.target_ref.name.clone();
+        let target = &canary.spec.target_ref.name;
         let service = canary.spec.service.as_ref();
         let apex = service
-            .and_then(|service| service.name.clone())
+            .and_then(|service| service.name.as_ref())
             .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| target.clone());
-        Self {
+            .unwrap_or(target);
+        let names = Self {
             canary: canary.metadata.name.clone().unwrap_or_default(),
             namespace: canary.metadata.namespace.clone().unwrap_or_default(),
             uid: canary.metadata.uid.clone().unwrap_or_default(),
+            ..Self::default()
+        };
+        names.laid_out(target, apex)
+    }
+
+    /// The same Canary with another target and another Service that clients use.
+    #[must_use]
+    pub fn laid_out(self, target: &str, apex: &str) -> Self {
+        Self {
             primary: format!("{target}-primary"),
             apex_primary: format!("{apex}-primary"),
             apex_canary: format!("{apex}-canary"),
-            target,
-            apex,
+            target: target.to_owned(),
+            apex: apex.to_owned(),
+            ..self
         }
     }
 }

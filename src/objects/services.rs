@@ -209,3 +209,25 @@ fn to_map<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> Map<St
         .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
         .collect()
 }
+
+fn nth(view: &View<'_>, target: &Value, index: usize) -> Result<Wanted, Problem> {
+    render(view, target).map(|mut all| all.remove(index))
+}
+
+pub fn canary(view: &View<'_>, target: &Value) -> Result<Wanted, Problem> {
+    nth(view, target, 0)
+}
+
+pub fn primary(view: &View<'_>, primary: &Value) -> Result<Wanted, Problem> {
+    let target = view.object(&crate::objects::DEPLOYMENT, &view.names.target);
+    nth(view, target.unwrap_or(primary), 1)
+}
+
+pub fn apex(view: &View<'_>, primary: &Value) -> Result<Wanted, Problem> {
+    let target = view.object(&crate::objects::DEPLOYMENT, &view.names.target);
+    nth(view, target.unwrap_or(primary), 2)
+}
+
+pub fn give_back(view: &View<'_>, target: Option<&Value>) -> Option<Wanted> {
+    restore_apex(view, target?)
+}

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod converge;
 pub mod decide;
 pub mod deliver;
+pub mod desired;
 pub mod observe;
 pub mod problems;
 pub mod report;
@@ -22,7 +23,6 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use crate::api::canary::Canary;
-use crate::io::clock::Clock;
 use crate::io::cluster::{self, Cluster, Scope};
 use crate::io::pushgateway::Pushgateway;
 use crate::io::{self, Io};
@@ -31,13 +31,11 @@ use crate::objects::{Policy, Problem};
 use crate::{judges, metrics};
 
 use claim::Claimed;
-use converge::Converged;
 use deliver::outbox::{self, Places};
-use observe::World;
-use problems::Unobserved;
+use observe::{SnapshotError, World};
 use report::{Handled, Outcome, Report};
 use snapshot::Snapshot;
-use step::{Answer, Answers, Decision, Step};
+use step::{Answer, Answers, Decision, Step, Writes};
 
 pub use crate::io::cluster::FIELD_MANAGER;
 
@@ -84,7 +82,8 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let (io, requests) = &io.counted();
     let cluster = Cluster::new(io.kube_client());
     let records = options.places.records.as_ref();
-    let world = observe::world(&cluster, &options.scope, &options.policy, records, now);
+    let server = &options.metrics_server;
+    let world = observe::world(&cluster, &options.scope, &options.policy, records, server, now);
     let world = tokio::time::timeout_at(deadline, world)
         .await
         .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
@@ -191,34 +190,24 @@ fn name_of(canary: &Canary) -> String {
 
 /// One canary in one pass.
 async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> Handled {
-    let name = name_of(canary);
     let mut handled = Handled::of(canary);
     if observe::is_left_alone(canary) {
         return handled.with(Outcome::Rested, "suspended");
     }
-    if let Some(problems) = world.contested.get(&name) {
-        return handled.refused(problems);
-    }
     let cluster = Cluster::new(io.kube_client());
     let snapshot = match observe::snapshot(&cluster, world, canary).await {
         Ok(snapshot) => snapshot,
-        Err(Unobserved::Problems(problems)) => return handled.refused(&problems),
-        Err(Unobserved::Failed(why)) => return handled.with(Outcome::Failed, &why),
-        Err(Unobserved::Wait(why)) => return handled.with(Outcome::Waited, &why),
+        Err(SnapshotError::Invalid(problems)) => return handled.refused(&problems),
+        Err(SnapshotError::Unreachable(why)) => return handled.with(Outcome::Failed, &why),
     };
-    let checks = match metrics::checks(&snapshot.view(), &options.metrics_server) {
-        Ok(checks) => checks,
-        Err(problem) => return handled.refused(&[problem]),
-    };
-    let answers = if decide::are_checks_due(&snapshot) {
-        Some(ask(io, &snapshot, &checks).await)
-    } else {
-        None
-    };
-    if let Some(Answers::Checks(answers)) = &answers {
-        handled.checks = answers.iter().map(|answer| answer.status.clone()).collect();
+    let mut decision = decide::decide(&snapshot, None);
+    if decision.step == Step::Ask {
+        let answers = ask(io, &snapshot).await;
+        if let Answers::Checks(answers) = &answers {
+            handled.checks = answers.iter().map(|answer| answer.status.clone()).collect();
+        }
+        decision = decide::decide(&snapshot, Some(&answers));
     }
-    let decision = decide::decide(&snapshot, answers.as_ref());
     if options.dry_run {
         return report::dry_run(handled, &snapshot, &decision);
     }
@@ -226,8 +215,9 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
 }
 
 /// Asks the checks that are due, all of them and at the same time.
-async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers {
+async fn ask(io: &Io, snapshot: &Snapshot) -> Answers {
     let provider = metrics::provider();
+    let checks = &snapshot.checks;
     if snapshot.phase().is_none() {
         return Answers::Providers(io::ask::probe(io, provider, checks).await);
     }
@@ -247,10 +237,10 @@ async fn ask(io: &Io, snapshot: &Snapshot, checks: &[metrics::Check]) -> Answers
 async fn act(io: &Io, snapshot: &Snapshot, decision: Decision, handled: Handled) -> Handled {
     let cluster = &Cluster::new(io.kube_client());
     let reason = &*decision.reason;
-    match decision.step {
+    let problems = decision.problems;
+    let handled = match decision.step {
         Step::Rest => handled.with(Outcome::Rested, reason),
         Step::Wait | Step::Ask => handled.with(Outcome::Waited, reason),
-        Step::Refuse(problems) => handled.refused(&problems),
         Step::Finalizer { present } => {
             match converge::finalizer(cluster, &snapshot.canary, present).await {
                 Ok(()) | Err(cluster::Error::NotFound) => handled.with(Outcome::Stepped, reason),
@@ -260,51 +250,69 @@ async fn act(io: &Io, snapshot: &Snapshot, decision: Decision, handled: Handled)
                 Err(error) => handled.with(Outcome::Failed, &format!("writing Canary: {error}")),
             }
         }
-        Step::Finish => {
-            let status = snapshot.status.clone();
+        Step::Finish(writes) => {
             let handled = handled.with(Outcome::Stepped, reason);
-            finish(cluster, &io.clock, snapshot, &status, handled).await
+            finish(io, snapshot, &snapshot.canary, &writes, handled).await
         }
-        Step::Claim(next) => match claim::claim(cluster, snapshot, &next).await {
+        Step::Claim(claimed) => match claim::claim(cluster, snapshot, &claimed.status).await {
             Ok(Claimed::Ours(canary)) => {
                 let status = canary.status.clone().unwrap_or_default();
                 let mut handled = handled.stepped(&status, reason);
-                handled.status = Some(Box::new(status.clone()));
-                finish(cluster, &io.clock, snapshot, &status, handled).await
+                handled.status = Some(Box::new(status));
+                finish(io, snapshot, &canary, &claimed.writes, handled).await
             }
             Ok(Claimed::Lost) => handled.with(Outcome::Superseded, "another pass was faster"),
             Err(error) => handled.unclaimed(&error),
         },
-    }
+    };
+    handled.despite(&problems)
 }
 
-/// Writes what the step names, and says what it did.
+/// Writes what the step names, notes what came of it, and says what it did.
 async fn finish(
-    cluster: &Cluster,
-    clock: &Clock,
+    io: &Io,
     snapshot: &Snapshot,
-    status: &crate::api::status::CanaryStatus,
-    handled: Handled,
+    canary: &Canary,
+    writes: &Writes,
+    mut handled: Handled,
 ) -> Handled {
-    let converged = converge::converge(cluster, clock, snapshot, status).await;
+    let cluster = &Cluster::new(io.kube_client());
+    let stored = canary.status.clone().unwrap_or_default();
+    // What a pass takes over from another controller is not stored yet: it is finished as such.
+    let status = if stored.step.is_some() {
+        stored
+    } else {
+        snapshot.status.clone()
+    };
+    let converged = converge::converge(cluster, &io.clock, snapshot, &status, writes).await;
+    if let Some(told) = converge::acknowledged(&status, &converged)
+        // What is not noted now shows again in the next pass.
+        && let Ok(canary) = claim::write(cluster, canary, &told).await
+    {
+        handled.status = canary.status.map(Box::new);
+    }
+    if let Some(status) = handled.status.clone() {
+        handled.show(&status);
+    }
     let Some(step) = &status.step else {
         return handled;
     };
-    let told = deliver::events(cluster, &snapshot.names, step, snapshot.now).await;
-    match (converged, told) {
-        (Err(error), _) => {
+    let is_shown = converged.shows(&status);
+    let told = deliver::events(cluster, &snapshot.names, step, is_shown, snapshot.now).await;
+    match (converged.error, converged.is_stopped, told) {
+        (Some(error), ..) => {
             let why = format!("{}; {}", handled.reason, cluster::chain(&error));
             handled.with(Outcome::Failed, &why)
         }
-        (Ok(Converged::Stopped), _) => {
+        (None, true, _) => {
             let why = format!("{} (the next pass goes on)", handled.reason);
             handled.with(Outcome::Stepped, &why)
         }
-        (Ok(Converged::Done), Err(error)) => {
+        (None, false, Err(error)) => {
             let why = format!("{}; posting Events: {error}", handled.reason);
             handled.with(Outcome::Stepped, &why)
         }
-        (Ok(Converged::Done), Ok(())) => handled,
+        (None, false, Ok(())) => handled,
     }
 }
 

@@ -1,33 +1,30 @@
 //! What is wrong with a Canary before anything of it is touched: fields that name nothing known
 //! or that this version does not act on, objects of somebody else, two Canaries on one thing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
-use crate::objects::{Key, Names, Policy, Problem, SERVICE, controller_uid};
+use crate::api::status::Layout;
+use crate::metrics::{self, Check};
+use crate::objects::metadata::{self, Ownership};
+use crate::objects::{Key, Names, Objects, Policy, Problem, SERVICE, View};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::terms::Terms;
+use crate::pass::terms::{self, Terms};
 use crate::routers::{self, Router};
 use crate::workloads::{self, Autoscaler, Workload};
 
-/// Why there is no snapshot of a canary.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Unobserved {
-    /// The Canary, or what it refers to, is not as it must be.
-    Problems(Vec<Problem>),
-    /// The API server did not answer.
-    Failed(String),
-    /// An earlier incarnation has not gone yet.
-    Wait(String),
-}
-
-/// The plug-ins and terms that a Canary names.
+/// The plug-ins and terms that a Canary names, and what is wrong with it. Whatever that is, what
+/// takes traffic off is known: the plug-ins of the layout, and the terms that were valid last.
 pub struct Resolved {
     pub terms: Terms,
+    pub checks: Vec<Check>,
     pub router: &'static dyn Router,
     pub workload: &'static dyn Workload,
     pub autoscaler: Option<&'static dyn Autoscaler>,
+    pub problems: Vec<Problem>,
 }
 
 /// The routing provider of a canary.
@@ -40,37 +37,121 @@ pub fn provider<'a>(canary: &'a Canary, policy: &'a Policy) -> &'a str {
         .unwrap_or(&policy.mesh_provider)
 }
 
-/// Everything that the manifest names, or every problem that it has.
-pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem>> {
-    let deleting = canary.metadata.deletion_timestamp.is_some();
-    // What a release may not ask for does not matter to its end.
-    let mut problems = if deleting {
-        Vec::new()
-    } else {
-        unsupported(canary)
-    };
-    let mut keep = |problem| problems.push(problem);
-    let router = routers::router(provider(canary, policy))
-        .map_err(&mut keep)
+/// Everything that the manifest names.
+///
+/// # On failure
+/// A Canary whose traffic went nowhere yet, and whose provider or target is of no known kind.
+pub fn resolve(
+    canary: &Canary,
+    names: &Names,
+    policy: &Policy,
+    metrics_server: &str,
+) -> Result<Resolved, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let wanted_router = routers::router(provider(canary, policy))
+        .map_err(|problem| problems.push(problem))
         .ok();
-    let workload = workloads::workload(canary).map_err(&mut keep).ok();
-    let autoscaler = workloads::autoscaler(canary).map_err(&mut keep).ok();
-    let terms = router.and_then(|router| Terms::of(canary, policy, router).map_err(keep).ok());
-    let of_router = router
-        .filter(|_| !deleting)
-        .map(|router| router.problems(canary));
-    problems.extend(of_router.into_iter().flatten());
-    match (terms, router, workload, autoscaler) {
-        (Some(terms), Some(router), Some(workload), Some(autoscaler)) if problems.is_empty() => {
-            Ok(Resolved {
-                terms,
-                router,
-                workload,
-                autoscaler,
-            })
-        }
-        _ => Err(problems),
+    let wanted_workload = workloads::workload(canary)
+        .map_err(|problem| problems.push(problem))
+        .ok();
+    let layout = layout(canary);
+    let router = layout
+        .and_then(|layout| routers::router(&layout.provider).ok())
+        .or(wanted_router);
+    let workload = layout
+        .and_then(|layout| workloads::of_kind(&layout.target_kind))
+        .or(wanted_workload);
+    let (Some(router), Some(workload)) = (router, workload) else {
+        return Err(problems);
+    };
+    let autoscaler = workloads::autoscaler(canary)
+        .map_err(|problem| problems.push(problem))
+        .ok()
+        .flatten();
+    problems.extend(unsupported(canary));
+    problems.extend(wanted_router.iter().flat_map(|router| router.problems(canary)));
+    let view = View {
+        canary,
+        names,
+        policy,
+        objects: &Objects::new(),
+    };
+    let terms = Terms::of(canary, policy, router)
+        .map_err(|problem| problems.push(problem))
+        .ok();
+    let checks = metrics::checks(&view, metrics_server)
+        .map_err(|problem| problems.push(problem))
+        .ok();
+    // What is wrong with a release does not matter to the end of its Canary.
+    if canary.metadata.deletion_timestamp.is_some() {
+        problems.clear();
     }
+    let (terms, checks) = match (terms, checks) {
+        (Some(terms), Some(checks)) if problems.is_empty() => (terms, checks),
+        (terms, _) => last_valid(&view, router, metrics_server, terms),
+    };
+    Ok(Resolved {
+        terms,
+        checks,
+        router,
+        workload,
+        autoscaler,
+        problems,
+    })
+}
+
+/// The terms and checks of a Canary that is not valid now: as they were when it was, else those of
+/// them that are.
+fn last_valid(
+    view: &View<'_>,
+    router: &'static dyn Router,
+    metrics_server: &str,
+    terms: Option<Terms>,
+) -> (Terms, Vec<Check>) {
+    let status = view.canary.status.as_ref();
+    let settings = status.and_then(|status| status.settings.as_ref());
+    let recorded = settings.map(|settings| terms::last_valid(view.canary, settings));
+    let canary = recorded.as_ref().unwrap_or(view.canary);
+    let view = View { canary, ..*view };
+    let of_record = recorded
+        .as_ref()
+        .and_then(|canary| Terms::of(canary, view.policy, router).ok());
+    let terms = of_record
+        .or(terms)
+        .unwrap_or_else(|| Terms::defaults(view.policy));
+    (terms, metrics::valid_checks(&view, metrics_server))
+}
+
+/// The objects that the traffic goes through by now.
+pub fn layout(canary: &Canary) -> Option<&Layout> {
+    canary.status.as_ref()?.layout.as_ref()
+}
+
+/// The names of the objects that the traffic goes through: those that status remembers, or those
+/// that the Canary asks for.
+pub fn names(canary: &Canary) -> Names {
+    let names = Names::of(canary);
+    match layout(canary) {
+        Some(layout) if !layout.target.is_empty() && !layout.service.is_empty() => {
+            names.laid_out(&layout.target, &layout.service)
+        }
+        _ => names,
+    }
+}
+
+/// The layout that the Canary asks for, where the traffic goes through another one.
+pub fn moves_to(canary: &Canary, policy: &Policy) -> Option<Layout> {
+    let now = layout(canary)?;
+    let wanted = terms::layout(canary, policy);
+    let id = |layout: &Layout| {
+        (
+            layout.provider.clone(),
+            layout.target_kind.clone(),
+            layout.target.clone(),
+            layout.service.clone(),
+        )
+    };
+    (id(now) != id(&wanted)).then_some(wanted)
 }
 
 /// Fields that ask for something which this version does not do: never ignored.
@@ -86,6 +167,7 @@ fn unsupported(canary: &Canary) -> Vec<Problem> {
         }
         Some(_) => {}
     }
+    problems.extend(bounds_of_scaler(canary));
     let analyses: [(&str, &Option<Analysis>); 2] = [
         ("spec.analysis", &spec.analysis),
         ("spec.canaryAnalysis", &spec.canary_analysis),
@@ -104,86 +186,111 @@ fn unsupported(canary: &Canary) -> Vec<Problem> {
     problems
 }
 
-/// What the target itself must be like.
-pub fn target(snapshot: &Snapshot) -> Result<(), Unobserved> {
-    let Some(target) = snapshot.target() else {
-        return Ok(());
-    };
-    let problems = snapshot.workload.problems(&snapshot.view(), target);
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Unobserved::Problems(problems))
+/// An API server would refuse the copy of an autoscaler with bounds that exclude each other.
+fn bounds_of_scaler(canary: &Canary) -> Option<Problem> {
+    let reference = canary.spec.autoscaler_ref.as_ref()?;
+    let bounds = reference.primary_scaler_replicas.as_ref()?;
+    let (least, most) = (bounds.min_replicas?, bounds.max_replicas?);
+    (least > most).then(|| {
+        let why = format!("minReplicas {least} is above maxReplicas {most}");
+        Problem::field("spec.autoscalerRef.primaryScalerReplicas", why)
+    })
+}
+
+/// What the objects must be like: a target that can be released, and nothing of somebody else
+/// under the names of what Davy makes.
+pub fn of_objects(snapshot: &mut Snapshot) {
+    if let Some(target) = snapshot.target() {
+        let mut problems = snapshot.workload.problems(&snapshot.view(), target);
+        if let Ownership::Anothers = metadata::ownership(target, &snapshot.names) {
+            problems.push(metadata::controlled_by_another(
+                &snapshot.target_key(),
+                target,
+            ));
+            let key = snapshot.target_key();
+            snapshot.foreign.insert(key);
+        }
+        snapshot.problems.extend(problems);
+    } else if snapshot.phase().is_some() && !snapshot.unread.contains(&snapshot.target_key()) {
+        let names = &snapshot.names;
+        let kind = snapshot.workload.kind().kind;
+        let why = format!("{kind} {}/{} does not exist", names.namespace, names.target);
+        snapshot
+            .problems
+            .push(Problem::field("spec.targetRef", why));
     }
+    let conflicts = snapshot.router.conflicts(&snapshot.view());
+    snapshot.problems.extend(conflicts);
+    ownership(snapshot);
 }
 
 /// No object of somebody else is written: an apex Service or route without a controller is
 /// adopted, one with another controller is an error, and a primary must be ours.
-pub fn ownership(snapshot: &Snapshot) -> Result<(), Unobserved> {
-    let names = &snapshot.names;
+fn ownership(snapshot: &mut Snapshot) {
+    let names = snapshot.names.clone();
+    let may_be_adopted = |snapshot: &Snapshot, key: &Key| {
+        *key == snapshot.apex_key() || snapshot.is_route(key)
+    };
+    let mut foreign = BTreeSet::new();
     let mut problems = Vec::new();
+    let mut awaited = Vec::new();
     for (key, object) in &snapshot.objects {
-        let owner = controller_uid(object);
-        let is_primary = key.name.ends_with("-primary") && key.name != names.apex;
-        if *key == snapshot.target_key() || owner == Some(&*names.uid) {
+        if !is_made(snapshot, key) {
             continue;
         }
-        let users_autoscaler =
-            snapshot
-                .canary
-                .spec
-                .autoscaler_ref
-                .as_ref()
-                .is_some_and(|reference| {
-                    key.is(&reference.api_version, &reference.kind, &reference.name)
-                });
-        if users_autoscaler || (owner.is_none() && !is_primary) {
+        match metadata::ownership(object, &names) {
+            Ownership::Ours => continue,
+            Ownership::Nobodys if may_be_adopted(snapshot, key) => continue,
+            Ownership::Nobodys | Ownership::Anothers => {}
+        }
+        foreign.insert(key.clone());
+        let which = format!("{} {}/{}", key.kind.kind, names.namespace, key.name);
+        if object["metadata"]["deletionTimestamp"].is_string() || is_of_former(object, &names) {
+            awaited.push(format!(
+                "{which} belongs to an earlier Canary and has not gone yet"
+            ));
             continue;
         }
-        let kind = key.kind.kind;
-        let which = format!("{kind} {}/{}", names.namespace, key.name);
-        let former = object["metadata"]["ownerReferences"]
-            .as_array()
-            .is_some_and(|owners| {
-                owners
-                    .iter()
-                    .any(|owner| owner["kind"] == "Canary" && owner["name"] == *names.canary)
-            });
-        if object["metadata"]["deletionTimestamp"].is_string() || former {
-            let why = format!("{which} belongs to an earlier Canary and has not gone yet");
-            return Err(Unobserved::Wait(why));
-        }
-        let by = object["metadata"]["ownerReferences"]
-            .as_array()
-            .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true))
-            .map_or_else(
-                || "has no controller".to_owned(),
-                |owner| {
-                    let (kind, name) = (owner["kind"].as_str(), owner["name"].as_str());
-                    format!(
-                        "is controlled by {} {}",
-                        kind.unwrap_or("an object"),
-                        name.unwrap_or_default()
-                    )
-                },
-            );
+        let by = match metadata::ownership(object, &names) {
+            Ownership::Anothers => metadata::controlled_by_another(key, object).to_string(),
+            Ownership::Nobodys | Ownership::Ours => format!("{key} has no controller"),
+        };
         problems.push(Problem(format!(
-            "{which} {by}, not by this Canary: it is not touched"
+            "{by}, and not this Canary: {which} is not touched"
         )));
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Unobserved::Problems(problems))
-    }
+    snapshot.foreign.extend(foreign);
+    snapshot.problems.extend(problems);
+    snapshot.awaited.extend(awaited);
 }
 
-/// Two Canaries on one target, Service or route: neither advances. Judged over all Canaries,
-/// before any selection.
+/// Whether an earlier Canary of the same name made the object.
+fn is_of_former(object: &Value, names: &Names) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    owners.is_some_and(|owners| {
+        owners
+            .iter()
+            .any(|owner| owner["kind"] == "Canary" && owner["name"] == *names.canary)
+    })
+}
+
+/// Whether this is an object that Davy makes or changes, and none that it only reads.
+fn is_made(snapshot: &Snapshot, key: &Key) -> bool {
+    let names = &snapshot.names;
+    let services = [&names.apex, &names.apex_primary, &names.apex_canary];
+    (*key.kind == SERVICE && services.contains(&&key.name))
+        || snapshot.is_route(key)
+        || *key == snapshot.primary_key()
+        || snapshot.is_scaler_copy(key)
+        || snapshot.is_config_copy(key)
+}
+
+/// Two Canaries that would write the same thing: neither advances. Judged over all Canaries that
+/// could write, before any selection.
 pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<Problem>> {
     let mut claims: BTreeMap<(String, String, String), Vec<String>> = BTreeMap::new();
-    for canary in canaries {
-        let names = Names::of(canary);
+    for canary in canaries.iter().filter(|canary| may_write(canary)) {
+        let names = names(canary);
         let name = format!("{}/{}", names.namespace, names.canary);
         let mut claim = |field: &str, what: String| {
             let who = claims
@@ -195,10 +302,19 @@ pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<P
         };
         let target = &canary.spec.target_ref;
         claim("spec.targetRef", format!("{} {}", target.kind, target.name));
-        let apex = Key::new(&SERVICE, &*names.apex);
+        let services = [&names.apex, &names.apex_primary, &names.apex_canary]
+            .map(|service| Key::new(&SERVICE, &**service));
         let routes = routers::router(provider(canary, policy)).map(|router| router.keys(&names));
-        for key in routes.unwrap_or_default().into_iter().chain([apex]) {
+        for key in routes.unwrap_or_default().into_iter().chain(services) {
             claim("spec.service.name", key.to_string());
+        }
+        if let (Ok(Some(autoscaler)), Some(reference)) =
+            (workloads::autoscaler(canary), &canary.spec.autoscaler_ref)
+        {
+            let copies = autoscaler.keys(&names, &reference.name).into_iter().skip(1);
+            for key in copies {
+                claim("spec.autoscalerRef", key.to_string());
+            }
         }
     }
     let mut contested: BTreeMap<String, Vec<Problem>> = BTreeMap::new();
@@ -213,4 +329,9 @@ pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<P
         }
     }
     contested
+}
+
+/// A Canary that goes or is suspended writes nothing that another one could contest.
+fn may_write(canary: &Canary) -> bool {
+    canary.metadata.deletion_timestamp.is_none() && canary.spec.suspend != Some(true)
 }

@@ -11,10 +11,9 @@ use crate::api::status::{CanaryStatus, CheckStatus, Phase};
 use crate::io::cluster;
 use crate::objects::patch::difference;
 use crate::objects::{Key, Problem, SECRET};
-use crate::pass::converge::plan::plan;
 use crate::pass::deliver::series::Subject;
 use crate::pass::snapshot::{Snapshot, percent};
-use crate::pass::step::{Decision, Step};
+use crate::pass::step::{Decision, Step, Write};
 
 /// What became of a canary in a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -120,7 +119,8 @@ impl Handled {
         handled
     }
 
-    fn show(&mut self, status: &CanaryStatus) {
+    /// What the status says.
+    pub fn show(&mut self, status: &CanaryStatus) {
         self.phase = status.phase;
         self.weight = percent(status.canary_weight);
         self.step = status.step.as_ref().map_or(0, |step| step.number);
@@ -137,6 +137,21 @@ impl Handled {
     pub fn refused(self, problems: &[Problem]) -> Self {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
         self.with(Outcome::Refused, &texts.join("; "))
+    }
+
+    /// The same where the canary does not advance: whatever was done for its traffic, it is refused.
+    #[must_use]
+    pub fn despite(self, problems: &[Problem]) -> Self {
+        if problems.is_empty() || matches!(self.outcome, Outcome::Failed | Outcome::Superseded) {
+            return self;
+        }
+        let reason = self.reason.clone();
+        let refused = self.refused(problems);
+        if reason.is_empty() || refused.reason == reason {
+            return refused;
+        }
+        let reason = format!("{reason}; {}", refused.reason);
+        refused.with(Outcome::Refused, &reason)
     }
 
     #[must_use]
@@ -164,30 +179,32 @@ impl Handled {
 /// What `decision` would do, without doing it.
 pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Handled {
     let mut handled = handled;
-    let status = match &decision.step {
-        Step::Claim(next) => {
-            handled = handled.stepped(next, &decision.reason);
-            (**next).clone()
+    let writes = match &decision.step {
+        Step::Claim(claimed) => {
+            handled = handled.stepped(&claimed.status, &decision.reason);
+            &claimed.writes
         }
-        Step::Finish => snapshot.status.clone(),
-        Step::Refuse(problems) => return handled.refused(problems),
+        Step::Finish(writes) => writes,
         Step::Rest | Step::Wait | Step::Ask | Step::Finalizer { .. } => {
-            return handled.with(Outcome::DryRun, &decision.reason);
+            let handled = handled.with(Outcome::DryRun, &decision.reason);
+            return handled.despite(&decision.problems);
         }
     };
-    for wanted in plan(snapshot, &status).unwrap_or_default() {
-        let live = snapshot.objects.get(&wanted.key);
+    for Write { key, object } in &writes.objects {
+        let Some(wanted) = object else { continue };
+        let live = snapshot.objects.get(key);
         let patch = match live {
-            Some(live) if **live == wanted.object => continue,
-            Some(live) => serde_json::to_value(difference(live, &wanted.object)),
-            None => Ok(wanted.object),
+            Some(live) if **live == *wanted => continue,
+            Some(live) => serde_json::to_value(difference(live, wanted)),
+            None => Ok(wanted.clone()),
         };
         handled.changes.push(Change {
-            object: wanted.key.to_string(),
-            patch: masked(&wanted.key, patch.unwrap_or_default()),
+            object: key.to_string(),
+            patch: masked(key, patch.unwrap_or_default()),
         });
     }
-    handled.with(Outcome::DryRun, &decision.reason)
+    let handled = handled.with(Outcome::DryRun, &decision.reason);
+    handled.despite(&decision.problems)
 }
 
 /// What is shown of a change: of a Secret which entries, and not what they hold.

@@ -2,16 +2,20 @@
 //! a choice: hashes, readiness, the weight on the route, what the last claim left unfinished.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::api::canary::Canary;
-use crate::api::status::{CanaryStatus, Phase, Step};
-use crate::objects::hash::template_hash;
+use crate::api::status::{CanaryStatus, Layout, Phase, Step, TargetScale, Wait};
+use crate::metrics::Check;
+use crate::objects::hash::{content_hash, template_hash, unmarked_hash};
 use crate::objects::patch::{step_of, written_at};
-use crate::objects::{Key, Kind, Names, Objects, Policy, Problem, SERVICE, View};
+use crate::objects::{
+    CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, View,
+};
+use crate::pass::desired::{self, Desired};
 use crate::pass::terms::{self, Terms};
 use crate::routers::Router;
 use crate::workloads::{Autoscaler, Readiness, Workload};
@@ -25,6 +29,10 @@ pub struct Snapshot {
     /// Every object that was looked for; those that are there are in `objects`.
     pub keys: BTreeSet<Key>,
     pub objects: Objects,
+    /// Objects of somebody else under names of ours: never written.
+    pub foreign: BTreeSet<Key>,
+    /// Objects that could not be read: nothing is known of them, and they are not written.
+    pub unread: BTreeSet<Key>,
     /// Checksums of the tracked configs as they are now, by `configmap/<name>`.
     pub checksums: BTreeMap<String, String>,
     /// The resourceVersions at which the checksums were taken.
@@ -33,16 +41,36 @@ pub struct Snapshot {
     pub history: Vec<Arc<Value>>,
     /// What a primary that is to be made starts from, where that is not what the target carries.
     pub restored: Option<Arc<Restored>>,
+    /// As the Canary says, or as it said when it was last valid.
     pub terms: Terms,
+    /// The checks that can be asked.
+    pub checks: Vec<Check>,
     pub router: &'static dyn Router,
     pub workload: &'static dyn Workload,
     pub autoscaler: Option<&'static dyn Autoscaler>,
     /// The status this pass starts from: the stored one, or another controller's taken over.
     pub status: CanaryStatus,
-    /// What the route shows: percent of the traffic on the canary. `None` without a route.
+    /// What the route shows: percent of the traffic on the canary. `None` without a route, and
+    /// where none can be made out.
     pub route_weight: Option<u8>,
+    /// Why no weight can be made out on the route that is there.
+    pub unreadable_route: Option<Problem>,
     /// Why the route does not show its weight to the data plane yet.
     pub unsettled: Option<String>,
+    /// What is wrong with the Canary or what it refers to: it does not advance.
+    pub problems: Vec<Problem>,
+    /// What the API server did not answer: the canary does not advance.
+    pub unreachable: Vec<String>,
+    /// What has to go first, such as an object of an earlier Canary of the same name.
+    pub awaited: Vec<String>,
+    /// Another Canary claims the same things: this one only takes off its own traffic.
+    pub is_contested: bool,
+    /// Other objects that claim the same hosts.
+    pub rivals: Vec<Key>,
+    /// The layout that the Canary asks for, where it is not the one that the traffic goes through.
+    pub moves_to: Option<Layout>,
+    /// The objects as the status of this snapshot says they should be.
+    pub current: OnceLock<Desired>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -77,6 +105,10 @@ pub struct Revision {
     pub configs: BTreeMap<String, String>,
 }
 
+/// A pass may read for so long after its `now`, and clocks of nodes differ: a time that is further
+/// ahead is no time.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
+
 impl Snapshot {
     pub fn view(&self) -> View<'_> {
         View {
@@ -85,6 +117,12 @@ impl Snapshot {
             policy: &self.policy,
             objects: &self.objects,
         }
+    }
+
+    /// The objects as the status of this snapshot says they should be: rendered once.
+    pub fn current(&self) -> &Desired {
+        self.current
+            .get_or_init(|| desired::desired(self, &self.status))
     }
 
     pub fn object(&self, kind: &'static Kind, name: &str) -> Option<&Value> {
@@ -107,17 +145,26 @@ impl Snapshot {
         Key::new(self.workload.kind(), &*self.names.primary)
     }
 
+    /// The apex Service, by which clients find the application.
+    pub fn apex_key(&self) -> Key {
+        Key::new(&SERVICE, &*self.names.apex)
+    }
+
     pub fn phase(&self) -> Option<Phase> {
         self.status.phase
+    }
+
+    pub fn is_being_deleted(&self) -> bool {
+        self.canary.metadata.deletion_timestamp.is_some()
     }
 
     pub fn step_number(&self) -> i64 {
         self.status.step.as_ref().map_or(0, |step| step.number)
     }
 
-    /// The canary's share as status has it.
+    /// The canary's share as status wants it.
     pub fn status_weight(&self) -> u8 {
-        percent(self.status.canary_weight)
+        wanted_weight(&self.status)
     }
 
     /// The canary's share as the route shows it; without a route it gets none.
@@ -125,8 +172,52 @@ impl Snapshot {
         self.route_weight.unwrap_or(0)
     }
 
+    /// Whether requests may reach the canary, as far as can be told.
+    pub fn has_traffic(&self) -> bool {
+        self.weight() > 0 || self.unreadable_route.is_some()
+    }
+
+    /// Whether this is one of the router's objects.
     pub fn is_route(&self, key: &Key) -> bool {
         self.router.keys(&self.names).contains(key)
+    }
+
+    /// Whether this object holds the weights.
+    pub fn holds_weight(&self, key: &Key) -> bool {
+        self.router.weight_keys(&self.names).contains(key)
+    }
+
+    /// Whether this is the primary's copy of the autoscaler.
+    pub fn is_scaler_copy(&self, key: &Key) -> bool {
+        let reference = self.canary.spec.autoscaler_ref.as_ref();
+        let (Some(autoscaler), Some(reference)) = (self.autoscaler, reference) else {
+            return false;
+        };
+        let keys = autoscaler.keys(&self.names, &reference.name);
+        keys.iter().skip(1).any(|copy| copy == key)
+    }
+
+    /// Whether this is a copy that the primary uses of a config that the target refers to.
+    pub fn is_config_copy(&self, key: &Key) -> bool {
+        if *key.kind != CONFIG_MAP && *key.kind != SECRET {
+            return false;
+        }
+        let Some(config) = key
+            .name
+            .strip_suffix("-primary-previous")
+            .or_else(|| key.name.strip_suffix("-primary"))
+        else {
+            return false;
+        };
+        let config = Key::new(key.kind, config);
+        let name = crate::objects::configs::status_key(&config);
+        self.checksums.contains_key(&name)
+            || self
+                .status
+                .promoted_configs
+                .iter()
+                .flatten()
+                .any(|(promoted, _)| *promoted == name)
     }
 
     /// Whether the analysis asks anything of a metrics system.
@@ -137,6 +228,16 @@ impl Snapshot {
     pub fn target_replicas(&self) -> i64 {
         self.target()
             .map_or(0, |target| self.workload.replicas(target))
+    }
+
+    pub fn primary_replicas(&self) -> i64 {
+        self.primary()
+            .map_or(0, |primary| self.workload.replicas(primary))
+    }
+
+    pub fn primary_available(&self) -> i64 {
+        self.primary()
+            .map_or(0, |primary| self.workload.available(primary))
     }
 
     pub fn primary_readiness(&self) -> Readiness {
@@ -163,11 +264,18 @@ impl Snapshot {
     pub fn primary_can_carry(&self) -> bool {
         match self.primary_readiness() {
             Readiness::Ready => true,
-            Readiness::Exceeded(_) => false,
-            Readiness::Waiting(_) => self.primary().is_some_and(|primary| {
-                self.workload.available(primary) > 0 && self.workload.has_one_template(primary)
-            }),
+            Readiness::Exceeded(_) | Readiness::Waiting(_) => {
+                self.primary().is_some_and(|primary| {
+                    self.workload.available(primary) > 0 && self.workload.has_one_template(primary)
+                })
+            }
         }
+    }
+
+    /// Somebody has asked for a primary without pods: nobody is to be served.
+    pub fn primary_is_put_to_zero(&self) -> bool {
+        self.primary()
+            .is_some_and(|primary| self.workload.replicas(primary) == 0)
     }
 
     pub fn canary_readiness(&self) -> Readiness {
@@ -184,6 +292,11 @@ impl Snapshot {
             .map_or(0, |target| self.workload.available(target))
     }
 
+    /// Whether the target can answer for the application again, before its primary goes.
+    pub fn canary_is_up(&self) -> bool {
+        self.canary_available() > 0 && self.canary_readiness() == Readiness::Ready
+    }
+
     /// What the target asks to have released.
     pub fn revision(&self) -> Revision {
         let spec = self
@@ -193,6 +306,14 @@ impl Snapshot {
         Revision {
             spec,
             configs: self.checksums.clone(),
+        }
+    }
+
+    /// The revision that was last acted upon, as status has it.
+    pub fn applied_revision(&self) -> Revision {
+        Revision {
+            spec: self.status.last_applied_spec.clone().unwrap_or_default(),
+            configs: self.status.tracked_configs.clone().unwrap_or_default(),
         }
     }
 
@@ -210,15 +331,39 @@ impl Snapshot {
             .map(|primary| template_hash(self.workload.template(primary)))
     }
 
+    /// Whether a template of the primary that was sent with one hash is stored with the other: the
+    /// same, unless a policy of the cluster changes what is written.
+    pub fn is_stored_as(&self, sent: Option<&str>, stored: Option<&str>) -> bool {
+        let key = self.primary_key();
+        sent == stored
+            || self.status.stored.iter().any(|object| {
+                key.is(&object.api_version, &object.kind, &object.name)
+                    && object.sent_template.is_some()
+                    && object.sent_template.as_deref() == sent
+                    && object.stored_template.as_deref() == stored
+            })
+    }
+
     /// Whether the primary already has all that would be copied from the target now.
     pub fn is_on_primary(&self) -> bool {
         self.primary().is_some()
-            && self.copy_hash() == self.primary_hash()
-            && self
-                .status
-                .promoted_configs
-                .as_ref()
-                .is_none_or(|had| *had == self.checksums)
+            && self.is_stored_as(self.copy_hash().as_deref(), self.primary_hash().as_deref())
+            && self.has_promoted_configs()
+    }
+
+    fn has_promoted_configs(&self) -> bool {
+        let had = self.status.promoted_configs.as_ref();
+        had.is_none_or(|had| *had == self.checksums)
+    }
+
+    /// Whether the primary runs what the target carries, but for the marks of a restart in place.
+    pub fn is_on_restarted_primary(&self) -> bool {
+        let (Some(target), Some(primary)) = (self.target(), self.primary()) else {
+            return false;
+        };
+        let copy = self.workload.primary_template(&self.view(), target);
+        unmarked_hash(&copy) == unmarked_hash(self.workload.template(primary))
+            && self.has_promoted_configs()
     }
 
     /// The revision that status names as the last one acted upon.
@@ -247,7 +392,8 @@ impl Snapshot {
         self.primary().is_some_and(|primary| {
             let template = self.workload.template(primary);
             let id = &template["metadata"]["annotations"]["flagger-id"];
-            status.primary_spec.as_deref() == Some(&*template_hash(template))
+            let hash = template_hash(template);
+            self.is_stored_as(status.primary_spec.as_deref(), Some(&hash))
                 && (status.previous_spec.is_none() || *id == self.flagger_id(status))
         })
     }
@@ -271,7 +417,8 @@ impl Snapshot {
     /// Whether the primary has the template back that it had before the promotion that failed.
     /// Where only configs were promoted the two templates differ in the annotation alone.
     pub fn has_earlier(&self, status: &CanaryStatus) -> bool {
-        self.primary_hash() == status.primary_spec
+        let hash = self.primary_hash();
+        self.is_stored_as(status.primary_spec.as_deref(), hash.as_deref())
             && self
                 .primary()
                 .is_some_and(|primary| !self.is_of_failed(status, self.workload.template(primary)))
@@ -293,7 +440,8 @@ impl Snapshot {
             tracked_configs: status.tracked_configs.clone(),
             ..CanaryStatus::default()
         };
-        status.previous_spec.as_deref() == Some(&*template_hash(template))
+        let hash = template_hash(template);
+        self.is_stored_as(status.previous_spec.as_deref(), Some(&hash))
             && template["metadata"]["annotations"]["flagger-id"] == self.flagger_id(&failed)
     }
 
@@ -307,6 +455,23 @@ impl Snapshot {
             .get(key)
             .and_then(|object| object["metadata"]["resourceVersion"].as_str())
             .unwrap_or_default()
+    }
+
+    /// Whether an object is as it should be: the same, or what the API server makes of it.
+    pub fn is_as_wanted(&self, key: &Key, wanted: &Value) -> bool {
+        let Some(live) = self.objects.get(key) else {
+            return false;
+        };
+        **live == *wanted || self.is_stored_form(key, wanted, live)
+    }
+
+    fn is_stored_form(&self, key: &Key, wanted: &Value, live: &Value) -> bool {
+        let mut stored = self.status.stored.iter();
+        stored
+            .find(|object| key.is(&object.api_version, &object.kind, &object.name))
+            .is_some_and(|object| {
+                object.stored == content_hash(live) && object.sent == content_hash(wanted)
+            })
     }
 
     /// The objects of the last claim that nobody has written since: still to be written.
@@ -341,22 +506,38 @@ impl Snapshot {
     fn claimed<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = (&'a Key, &'a str)> {
         step.objects.iter().filter_map(|object| {
             let named = |key: &&Key| key.is(&object.api_version, &object.kind, &object.name);
-            Some((self.keys.iter().find(named)?, &*object.resource_version))
+            let key = self.keys.iter().find(named)?;
+            let may_be_written = !self.foreign.contains(key) && !self.unread.contains(key);
+            may_be_written.then_some((key, &*object.resource_version))
         })
     }
 
-    /// When traffic last moved, as far as the cluster or status tells.
-    fn moved_at(&self) -> Option<Timestamp> {
-        let apex = Key::new(&SERVICE, &*self.names.apex);
+    /// A time that status or an object speaks of, unless it lies in the future.
+    fn sound(&self, time: Timestamp) -> Option<Timestamp> {
+        (time.duration_since(self.now) <= AHEAD_MAX).then_some(time)
+    }
+
+    /// When traffic last moved, as far as the cluster or status tells. Where a later step has
+    /// written the same objects for another reason, status remembers it.
+    pub fn moved_at(&self) -> Option<Timestamp> {
+        let traffic = self.status.traffic.clone().unwrap_or_default();
         let claimed_at = self.status.step.as_ref().map(|step| step.time.0);
-        self.router
+        let is_of_move = |key: &Key| {
+            let step = self.step_of(key);
+            traffic.step == 0 || step.is_none_or(|step| step <= traffic.step)
+        };
+        let written = self
+            .router
             .keys(&self.names)
-            .iter()
-            .chain([&apex])
-            .filter_map(|key| self.objects.get(key))
-            .map(|object| written_at(object, self.now).or(claimed_at))
-            .max()
-            .flatten()
+            .into_iter()
+            .chain([self.apex_key()])
+            .filter(is_of_move)
+            .filter_map(|key| self.objects.get(&key))
+            .filter_map(|object| written_at(object, self.now).or(claimed_at))
+            .filter_map(|time| self.sound(time))
+            .max();
+        let remembered = traffic.moved_at.and_then(|at| self.sound(at.0));
+        written.max(remembered)
     }
 
     /// Whether connections had time to leave the side that lost the traffic: by the clock since
@@ -366,18 +547,66 @@ impl Snapshot {
             .is_none_or(|at| self.now.duration_since(at) >= self.terms.drain())
     }
 
-    /// Whether an interval has passed since the last step was claimed or finished. A step that
-    /// was finished late has not been observed yet.
+    /// Whether an interval has passed since the analysis last took a step, and since its weight was
+    /// written. Repairs of other things put nothing off.
     pub fn is_due(&self) -> bool {
-        let Some(step) = &self.status.step else {
+        let status = &self.status;
+        let stepped = status.stepped_at.as_ref().map(|at| at.0);
+        let claimed = status.step.as_ref().map(|step| step.time.0);
+        let Some(stepped) = stepped.or(claimed).and_then(|at| self.sound(at)) else {
             return true;
         };
-        let last = self
-            .claimed(step)
-            .filter_map(|(key, _)| written_at(self.objects.get(key)?, self.now))
-            .fold(step.time.0, Timestamp::max);
+        let moved = status.traffic.as_ref().and_then(|_| self.moved_at());
+        let last = moved.map_or(stepped, |moved| moved.max(stepped));
         self.terms.is_due(last, self.now)
     }
+
+    /// How long a reason to wait has lasted.
+    pub fn waited(&self, wait: Option<&Wait>) -> Option<SignedDuration> {
+        let since = self.sound(wait?.since.0)?;
+        Some(self.now.duration_since(since))
+    }
+
+    /// Whether a reason to wait has been gone for so long that it is a new one when it returns.
+    pub fn is_over(&self, wait: &Wait) -> bool {
+        let is_sound = self.sound(wait.since.0).is_some();
+        // Passes come once an interval: what was gone in two of them may have been gone between.
+        let lasting = (self.terms.drain() * 2).min(self.terms.progress_deadline());
+        let gone = wait.gone.as_ref().map(|gone| gone.0);
+        !is_sound || gone.is_some_and(|gone| self.now.duration_since(gone) >= lasting)
+    }
+
+    /// The layout that the traffic goes through.
+    pub fn layout(&self) -> Layout {
+        self.status.layout.clone().unwrap_or_else(|| Layout {
+            clients_moved: !matches!(self.phase(), None | Some(Phase::Initializing)),
+            ..Layout::default()
+        })
+    }
+
+    /// Whether the target runs, by what passes have done to it.
+    pub fn target_scale(&self) -> TargetScale {
+        target_scale(&self.status, self.target_replicas())
+    }
+}
+
+/// Whether the target runs. A status from before this was kept says it by its phase.
+pub fn target_scale(status: &CanaryStatus, replicas: i64) -> TargetScale {
+    match (&status.scale, status.phase) {
+        (Some(scale), _) => scale.target,
+        (None, None | Some(Phase::Initializing | Phase::Waiting | Phase::Terminated)) => {
+            TargetScale::AsItIs
+        }
+        (None, Some(Phase::Initialized | Phase::Succeeded | Phase::Failed)) if replicas == 0 => {
+            TargetScale::Zero
+        }
+        (None, Some(_)) => TargetScale::Up,
+    }
+}
+
+/// The canary's share that the route should show.
+pub fn wanted_weight(status: &CanaryStatus) -> u8 {
+    percent(status.wanted_weight.or(status.canary_weight))
 }
 
 /// A stored weight, within what a weight can be: status is written by others too.

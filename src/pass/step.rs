@@ -1,7 +1,9 @@
 //! What a pass decided to do about one canary, and why: data that can be printed.
 
+use serde_json::Value;
+
 use crate::api::status::{CanaryStatus, CheckStatus};
-use crate::objects::Problem;
+use crate::objects::{Key, Problem};
 
 /// At most one step is taken for a canary in a pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +11,9 @@ pub struct Decision {
     pub step: Step,
     /// Why, in a sentence for people; the same text in the log, the transcript and status.
     pub reason: String,
+    /// Why the canary does not advance: the pass reports it as refused, whatever is done for its
+    /// traffic.
+    pub problems: Vec<Problem>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,14 +24,36 @@ pub enum Step {
     Wait,
     /// The checks of the analysis are due; decide again with their answers.
     Ask,
-    /// The Canary cannot be acted on as it is written; nothing of it is touched.
-    Refuse(Vec<Problem>),
     /// The last claim has objects left to write.
-    Finish,
-    /// The next status, with the objects that it will write.
-    Claim(Box<CanaryStatus>),
+    Finish(Writes),
+    /// The next status, and the objects that it makes be written.
+    Claim(Box<Claimed>),
     /// Put our finalizer on the Canary, or take it off: the whole step.
     Finalizer { present: bool },
+}
+
+/// A claim with what is written for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    pub status: CanaryStatus,
+    pub writes: Writes,
+}
+
+/// What a step writes, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Writes {
+    pub objects: Vec<Write>,
+    /// What cannot be written holds nothing else up: so it is where traffic is taken off.
+    pub is_independent: bool,
+}
+
+/// One object that a step writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    pub key: Key,
+    /// As it should be. Where there is none, the object is only taken over from an earlier step:
+    /// it stays as it is, but for the number of the step.
+    pub object: Option<Value>,
 }
 
 /// The answer to one check: what was measured, what was asked for, and Flagger's text about it.

@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::analysis::{Analysis, OnNoData};
 use crate::api::canary::Canary;
-use crate::objects::{Policy, Problem, duration};
+use crate::api::status::{AnalysisSettings, Layout};
+use crate::objects::{Names, Policy, Problem, duration};
+use crate::pass::problems;
 use crate::routers::Router;
 use crate::workloads::ReadinessRule;
 
@@ -54,7 +56,73 @@ pub fn analysis(canary: &Canary) -> Option<&Analysis> {
     spec.analysis.as_ref().or(spec.canary_analysis.as_ref())
 }
 
+/// The objects that a Canary asks its traffic to go through.
+pub fn layout(canary: &Canary, policy: &Policy) -> Layout {
+    let names = Names::of(canary);
+    Layout {
+        provider: problems::provider(canary, policy).to_owned(),
+        target_kind: canary.spec.target_ref.kind.clone(),
+        target: names.target,
+        service: names.apex,
+        ..Layout::default()
+    }
+}
+
+/// What the analysis is judged by, for a later pass that finds the Canary invalid.
+pub fn settings(canary: &Canary) -> Option<AnalysisSettings> {
+    let analysis = analysis(canary)?;
+    Some(AnalysisSettings {
+        interval: analysis.interval.clone(),
+        threshold: analysis.threshold,
+        error_threshold: analysis.error_threshold,
+        on_no_data: analysis.on_no_data,
+        hold_deadline: analysis.hold_deadline.clone(),
+        progress_deadline_seconds: canary.spec.progress_deadline_seconds,
+        metrics: analysis.metrics.clone(),
+    })
+}
+
+/// The Canary as it was when it was last valid, as far as an analysis is judged by it. It takes no
+/// further step: one weight stands for all.
+pub fn last_valid(canary: &Canary, settings: &AnalysisSettings) -> Canary {
+    let mut canary = canary.clone();
+    let settings = settings.clone();
+    canary.spec.progress_deadline_seconds = settings.progress_deadline_seconds;
+    canary.spec.canary_analysis = None;
+    canary.spec.skip_analysis = None;
+    canary.spec.analysis = Some(Analysis {
+        interval: settings.interval,
+        threshold: settings.threshold,
+        error_threshold: settings.error_threshold,
+        on_no_data: settings.on_no_data,
+        hold_deadline: settings.hold_deadline,
+        step_weight: Some(100),
+        metrics: settings.metrics,
+        ..Analysis::default()
+    });
+    canary
+}
+
 impl Terms {
+    /// What a Canary that says nothing gets.
+    pub fn defaults(policy: &Policy) -> Self {
+        Self {
+            interval: Some(INTERVAL_DEFAULT),
+            threshold: 1,
+            error_threshold: 1,
+            on_no_data: OnNoData::default(),
+            hold_deadline: HOLD_DEADLINE_DEFAULT,
+            progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS_DEFAULT,
+            strategy: Strategy::Weights(vec![100]),
+            weights_unsupported: false,
+            step_weight_promotion: 0,
+            primary_ready_threshold: 100,
+            canary_ready_threshold: 100,
+            skip_analysis: false,
+            flagger_counting: policy.flagger_counting,
+        }
+    }
+
     pub fn of(
         canary: &Canary,
         policy: &Policy,
@@ -97,7 +165,7 @@ impl Terms {
             hold_deadline,
             progress_deadline_seconds: spec
                 .progress_deadline_seconds
-                .filter(|seconds| *seconds > 0)
+                .filter(|seconds| *seconds >= 0)
                 .unwrap_or(PROGRESS_DEADLINE_SECONDS_DEFAULT),
             strategy,
             weights_unsupported,
@@ -206,15 +274,7 @@ fn weights(path: &str, analysis: &Analysis) -> Result<Vec<u8>, Problem> {
     }
     let mut weights: Vec<u8> = Vec::new();
     for (index, weight) in analysis.step_weights.iter().enumerate() {
-        if *weight < 0 {
-            let field = format!("{path}.stepWeights[{index}]");
-            return Err(Problem::field(
-                &field,
-                format!("{weight} is not within 0 to 100"),
-            ));
-        }
-        // Flagger takes more than 100 in the list for 100.
-        let weight = u8::try_from((*weight).min(100)).unwrap_or(100);
+        let weight = percent(&format!("{path}.stepWeights[{index}]"), *weight)?;
         if weight > weights.last().copied().unwrap_or(0) {
             weights.push(weight);
         }
@@ -226,11 +286,10 @@ fn weights(path: &str, analysis: &Analysis) -> Result<Vec<u8>, Problem> {
     Ok(weights)
 }
 
+/// Flagger takes more than 100 for 100.
 fn percent(field: &str, value: i64) -> Result<u8, Problem> {
-    u8::try_from(value)
-        .ok()
-        .filter(|percent| *percent <= 100)
-        .ok_or_else(|| Problem::field(field, format!("{value} is not within 0 to 100")))
+    u8::try_from(value.min(100))
+        .map_err(|_| Problem::field(field, format!("{value} is not within 0 to 100")))
 }
 
 fn parse(field: &str, text: &str) -> Result<SignedDuration, Problem> {

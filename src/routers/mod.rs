@@ -27,6 +27,19 @@ pub trait Router: Sync {
     /// Every object that the router reads or writes for this canary.
     fn keys(&self, names: &Names) -> Vec<Key>;
 
+    /// The objects that hold the weights.
+    fn weight_keys(&self, names: &Names) -> Vec<Key>;
+
+    /// Whether another object claims the same hosts.
+    fn is_rival(&self, _view: &View<'_>, _other: &serde_json::Value) -> bool {
+        false
+    }
+
+    /// Objects under our names that are not ours to write.
+    fn conflicts(&self, _view: &View<'_>) -> Vec<Problem> {
+        Vec::new()
+    }
+
     /// Fields of the manifest that this router does not act on, or that exclude each other.
     fn problems(&self, canary: &Canary) -> Vec<Problem>;
 

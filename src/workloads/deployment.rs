@@ -54,11 +54,25 @@ impl Workload for Deployment {
         is_observed(object) && count(object, "updatedReplicas") == count(object, "replicas")
     }
 
-    fn progressed_at(&self, object: &Value) -> Option<Timestamp> {
-        condition(object, "Progressing")?["lastUpdateTime"]
-            .as_str()?
-            .parse()
-            .ok()
+    fn progress(&self, object: &Value) -> i64 {
+        count(object, "updatedReplicas") + count(object, "availableReplicas")
+    }
+
+    fn update_empties(&self, target: &Value, replicas: i64) -> bool {
+        let strategy = &target["spec"]["strategy"];
+        if strategy["type"] == "Recreate" {
+            return true;
+        }
+        let unavailable = match &strategy["rollingUpdate"]["maxUnavailable"] {
+            Value::Number(number) => number.as_i64().unwrap_or(0),
+            Value::String(text) => {
+                let percent = text.trim_end_matches('%').parse::<i64>().unwrap_or(0);
+                replicas * percent / 100
+            }
+            // A quarter, rounded down.
+            _ => replicas / 4,
+        };
+        unavailable >= replicas
     }
 
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness {

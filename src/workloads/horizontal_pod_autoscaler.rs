@@ -28,6 +28,24 @@ impl Autoscaler for HorizontalPodAutoscaler {
             .max(1)
     }
 
+    fn most(&self, view: &View<'_>) -> Option<i64> {
+        let reference = view.canary.spec.autoscaler_ref.as_ref()?;
+        let bounds = reference.primary_scaler_replicas.as_ref();
+        let own = view.object(self.kind(), &reference.name);
+        bounds
+            .and_then(|bounds| bounds.max_replicas)
+            .or_else(|| own?["spec"]["maxReplicas"].as_i64())
+    }
+
+    fn raised(&self, mut autoscaler: Value, least: i64) -> Value {
+        let most = autoscaler["spec"]["maxReplicas"].as_i64().unwrap_or(1);
+        let now = self.min_replicas(&autoscaler);
+        if least.min(most) > now {
+            autoscaler["spec"]["minReplicas"] = json!(least.min(most));
+        }
+        autoscaler
+    }
+
     fn render(&self, view: &View<'_>) -> Result<Vec<Wanted>, Problem> {
         let Some(reference) = &view.canary.spec.autoscaler_ref else {
             return Ok(Vec::new());

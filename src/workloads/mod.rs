@@ -51,8 +51,12 @@ pub trait Workload: Sync {
     /// Whether every pod that there is comes from the object's present template.
     fn has_one_template(&self, object: &Value) -> bool;
 
-    /// When its rollout last got further, if it says so.
-    fn progressed_at(&self, object: &Value) -> Option<Timestamp>;
+    /// How far its rollout is: pods of the present template that there are, and that are available.
+    fn progress(&self, object: &Value) -> i64;
+
+    /// Whether updating the primary of so many replicas, as the target's strategy has it, takes all
+    /// its pods away before new ones are there.
+    fn update_empties(&self, target: &Value, replicas: i64) -> bool;
 
     fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness;
 
@@ -93,6 +97,12 @@ pub trait Autoscaler: Sync {
     /// The least replicas that the user's autoscaler allows.
     fn min_replicas(&self, autoscaler: &Value) -> i64;
 
+    /// The most replicas that the primary's autoscaler allows.
+    fn most(&self, view: &View<'_>) -> Option<i64>;
+
+    /// The primary's autoscaler with at least so many replicas, as far as it allows.
+    fn raised(&self, autoscaler: Value, least: i64) -> Value;
+
     /// The primary's autoscaler as it should be; a missing user's autoscaler is a problem.
     fn render(&self, view: &View<'_>) -> Result<Vec<Wanted>, Problem>;
 }
@@ -110,14 +120,16 @@ pub fn autoscaler_kinds() -> impl Iterator<Item = &'static str> {
     AUTOSCALERS.iter().map(|scaler| scaler.kind().kind)
 }
 
+/// The workload of this kind, if there is one.
+pub fn of_kind(kind: &str) -> Option<&'static dyn Workload> {
+    let mut workloads = WORKLOADS.iter().copied();
+    workloads.find(|workload| workload.kind().kind == kind)
+}
+
 /// The workload of the canary's target; an unknown kind is a problem that names the known ones.
 pub fn workload(canary: &Canary) -> Result<&'static dyn Workload, Problem> {
     let kind = &canary.spec.target_ref.kind;
-    let found = WORKLOADS
-        .iter()
-        .copied()
-        .find(|workload| workload.kind().kind == kind);
-    found.ok_or_else(|| unknown("spec.targetRef.kind", kind, workload_kinds()))
+    of_kind(kind).ok_or_else(|| unknown("spec.targetRef.kind", kind, workload_kinds()))
 }
 
 /// The autoscaler of the canary, if it names one.

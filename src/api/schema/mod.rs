@@ -27,6 +27,15 @@ pub(super) fn by_config(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Counts by name.
+pub(super) fn counts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": { "type": "integer", "minimum": 0 },
+    })
+}
+
 /// Only the pass that delivers an entry knows its form, and a later one may keep more.
 pub(super) fn outbox(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

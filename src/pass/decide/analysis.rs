@@ -2,49 +2,65 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::status::{CanaryStatus, CheckStatus, Phase, Verdict};
+use crate::api::status::{CanaryStatus, CheckStatus, Phase, TargetScale, Verdict};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answer, Answers, Decision, Step};
+use crate::pass::step::{Answer, Answers, Decision};
 use crate::workloads::Readiness;
 
-use super::claims::{self, Claim, Gap};
+use super::claims::{self, Claim, Reason, wait_of};
+use super::outstanding::Outstanding;
 use super::rules::{Next, Position, Rules};
-use super::{conditions, wait, words};
+use super::{ask, conditions, promotion, rest, wait, words};
 
 /// New is what was neither promoted last nor is on the primary already. A failed revision is held
 /// back, and so is the one that is being analysed.
 pub(super) fn is_new_revision(snapshot: &Snapshot) -> bool {
     let revision = snapshot.revision();
-    if snapshot.target().is_none() || snapshot.primary().is_none() || snapshot.is_on_primary() {
+    if snapshot.target().is_none() || snapshot.is_on_primary() {
         return false;
     }
+    let is_promoted = snapshot.is_promoted(&revision);
     match snapshot.phase() {
-        Some(Phase::Initialized | Phase::Succeeded | Phase::Waiting) => {
-            !snapshot.is_promoted(&revision)
-        }
-        Some(Phase::Finalising) => true,
-        Some(Phase::Failed | Phase::Progressing | Phase::WaitingPromotion) => {
-            !snapshot.is_applied(&revision)
+        Some(Phase::Initialized | Phase::Succeeded | Phase::Waiting) => !is_promoted,
+        // The primary has another template than the one that was promoted: more than a restart.
+        Some(Phase::Finalising) => !is_promoted || !snapshot.is_on_restarted_primary(),
+        Some(Phase::Failed) => !is_promoted && !snapshot.is_applied(&revision),
+        Some(Phase::Progressing | Phase::WaitingPromotion) => {
+            !is_promoted && !snapshot.is_applied(&revision)
         }
         Some(Phase::Promoting) => {
-            !snapshot.is_applied(&revision) && !snapshot.is_copied(&snapshot.status)
+            !snapshot.is_applied(&revision)
+                && (promotion::is_before_the_copy(snapshot) || !snapshot.is_copied(&snapshot.status))
         }
         None | Some(Phase::Initializing | Phase::Terminating | Phase::Terminated) => false,
     }
 }
 
+/// Whether the target was set back to what was promoted last: there is nothing left to find out.
+pub(super) fn is_set_back(snapshot: &Snapshot) -> bool {
+    snapshot.target().is_some()
+        && snapshot.primary().is_some()
+        && (snapshot.is_on_primary() || snapshot.is_promoted(&snapshot.revision()))
+}
+
 /// A new revision at rest: its pods come up, the traffic stays where it is.
-pub(super) fn begin(snapshot: &Snapshot, gap: &Gap) -> Decision {
-    fresh(snapshot)
-        .normal(words::scaling_up(&snapshot.names))
-        .because(gap, "new revision detected, scaling up the canary")
+pub(super) fn begin(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
+    let claim = fresh(snapshot).normal(words::scaling_up(&snapshot.names));
+    let claim = match snapshot.rivals.first() {
+        Some(rival) => claim.warning(words::rival(&snapshot.names, rival)),
+        None => claim,
+    };
+    claim.into_decision(outstanding, "new revision detected, scaling up the canary")
 }
 
 /// A new revision during an analysis: nothing that was found out about the old one counts.
-pub(super) fn restart(snapshot: &Snapshot, gap: &Gap) -> Decision {
+pub(super) fn restart(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     fresh(snapshot)
         .normal(words::restarting(&snapshot.names))
-        .because(gap, "new revision detected, the analysis starts over")
+        .into_decision(
+            outstanding,
+            "new revision detected, the analysis starts over",
+        )
 }
 
 fn fresh(snapshot: &Snapshot) -> Claim<'_> {
@@ -53,53 +69,79 @@ fn fresh(snapshot: &Snapshot) -> Claim<'_> {
         .fresh_counts()
         .checks(Vec::new())
         .applied(&snapshot.revision())
+        .target(TargetScale::Up)
+        .steps()
         .edit(|status| {
             status.previous_spec = None;
+            if let Some(traffic) = &mut status.traffic {
+                (traffic.before, traffic.lowered) = (None, None);
+                traffic.ahead_of_update = false;
+            }
             // Without an analysis there is no time that one took.
             status.analysis_since = (!snapshot.terms.skip_analysis).then_some(Time(snapshot.now));
         })
 }
 
-pub(super) fn progressing(snapshot: &Snapshot, gap: &Gap, answers: Option<&Answers>) -> Decision {
-    if is_new_revision(snapshot) {
-        return restart(snapshot, gap);
-    }
-    if snapshot.is_on_primary() {
-        return set_back(snapshot, gap);
-    }
-    if let Some(decision) = overdue(snapshot, gap) {
+/// What is left once no traffic has to be taken off.
+pub(super) fn progressing(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: Option<&Answers>,
+) -> Decision {
+    if let Some(decision) = rest::moving(snapshot, outstanding) {
         return decision;
     }
-    if let Some(decision) = claims::unfinished(snapshot, gap) {
+    let answers = match answers {
+        Some(Answers::Checks(answers)) => Some(answers),
+        _ => None,
+    };
+    // A step that is due repairs in its own claim.
+    if (answers.is_none() || outstanding.is_route_unfinished(snapshot))
+        && let Some(decision) = claims::unfinished(snapshot, outstanding)
+    {
         return decision;
     }
-    if let Some(decision) = not_ready(snapshot, gap) {
+    if let Some(decision) = not_ready(snapshot, outstanding) {
         return decision;
     }
     if snapshot.terms.skip_analysis {
-        return super::promotion::promote(snapshot, gap, Vec::new());
+        return promotion::promote(snapshot, outstanding, Vec::new());
     }
     if !snapshot.is_due() {
-        return wait("the interval has not passed");
-    }
-    let started = snapshot.status_weight() > 0 || snapshot.status.iterations.unwrap_or(0) > 0;
-    if !started {
-        return advance(snapshot, gap, Vec::new());
+        return ready_again(snapshot, outstanding)
+            .unwrap_or_else(|| wait("the interval has not passed"));
     }
     match answers {
-        None => Decision {
-            step: Step::Ask,
-            reason: String::new(),
-        },
-        Some(Answers::Checks(answers)) => judge(snapshot, gap, answers),
-        Some(Answers::Providers(_)) => wait("the checks were not asked"),
+        Some(answers) => passing(snapshot, outstanding, answers),
+        None if !is_started(snapshot) => advance(snapshot, outstanding, Vec::new()),
+        None => ask(),
     }
 }
 
-/// The target was set back to what the primary runs: there is nothing left to find out.
-fn set_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
+/// Whether traffic or an iteration was given already, or taken off by somebody: then it takes checks
+/// to go on.
+fn is_started(snapshot: &Snapshot) -> bool {
+    let lowered = snapshot.status.traffic.as_ref();
+    snapshot.status_weight() > 0
+        || snapshot.status.iterations.unwrap_or(0) > 0
+        || lowered.is_some_and(|traffic| traffic.lowered.is_some())
+}
+
+/// Whether checks are to be asked in this pass: an interval has passed since the route shows its
+/// weight, whatever else is missing or has drifted.
+pub(super) fn are_checks_due(snapshot: &Snapshot, outstanding: &Outstanding) -> bool {
+    is_started(snapshot)
+        && !snapshot.terms.skip_analysis
+        && snapshot.unsettled.is_none()
+        && snapshot.is_due()
+        && !outstanding.is_route_unfinished(snapshot)
+        && !outstanding.lowered
+}
+
+/// The target was set back to what was promoted: there is nothing left to find out.
+pub(super) fn set_back(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     if !snapshot.primary_can_carry() && snapshot.weight() > 0 {
-        return claims::unfinished(snapshot, gap)
+        return claims::unfinished(snapshot, outstanding)
             .unwrap_or_else(|| wait("the target was set back; the primary is not ready yet"));
     }
     Claim::enter_because(snapshot, Phase::Finalising, Some(conditions::REVERTING))
@@ -108,128 +150,155 @@ fn set_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
         .promoted(&snapshot.revision())
         .edit(|status| status.analysis_since = None)
         .normal(words::reverting(&snapshot.names))
-        .because(
-            gap,
+        .into_decision(
+            outstanding,
             "the target was set back to the promoted revision, the analysis ends",
         )
 }
 
-/// Deadlines come first, behind whatever the canary waits.
-fn overdue(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
-    let now = snapshot.now;
-    let step = snapshot.status.step.as_ref()?;
-    let held = snapshot
-        .status
-        .held_since
-        .as_ref()
-        .map(|since| now.duration_since(since.0));
-    if held.is_some_and(|held| held >= snapshot.terms.hold_deadline) {
-        let reason = format!(
-            "the analysis was held for {:#}: {}",
-            snapshot.terms.hold_deadline,
-            snapshot.status.reason.as_deref().unwrap_or("unknown")
-        );
-        return Some(roll_back(snapshot, gap, Vec::new(), &reason));
-    }
-    if !gap.open.is_empty() && now.duration_since(step.time.0) >= snapshot.terms.progress_deadline()
-    {
-        let objects: Vec<_> = gap.open.iter().map(ToString::to_string).collect();
-        let reason = format!(
-            "step {} could not be finished: {}",
-            step.number,
-            objects.join(", ")
-        );
-        return Some(roll_back(snapshot, gap, Vec::new(), &reason));
-    }
-    None
-}
-
-fn not_ready(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
+/// What readiness waits for. A primary that is short of pods and can carry its share holds nothing.
+fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
     if let Some(why) = &snapshot.unsettled {
-        return Some(claims::hold(snapshot, gap, why.clone()));
+        return Some(claims::hold(
+            snapshot,
+            outstanding,
+            Reason::Evidence,
+            why.clone(),
+        ));
     }
-    // A primary that is past its deadline is what this revision may mend; one that is rolling
-    // out or scaling is worth waiting for.
+    // A primary that is past its deadline is what this revision may mend, and so is one that is
+    // lost; one that is rolling out or scaling is worth waiting for.
     if let Readiness::Waiting(why) = snapshot.primary_readiness()
+        && !snapshot.primary_can_carry()
+        && snapshot.primary().is_some()
         && !snapshot.terms.skip_analysis
     {
         let text = words::primary_not_ready(&snapshot.names, &why);
-        return Some(claims::hold(snapshot, gap, text));
+        return Some(claims::hold(snapshot, outstanding, Reason::Primary, text));
     }
-    let (why, exceeded) = match snapshot.canary_readiness() {
-        Readiness::Ready => return None,
-        Readiness::Waiting(why) => {
-            let exceeded = is_past_progress_deadline(snapshot, snapshot.target());
-            (why, exceeded)
-        }
-        Readiness::Exceeded(why) => (why, true),
+    let (Readiness::Waiting(why) | Readiness::Exceeded(why)) = snapshot.canary_readiness() else {
+        return None;
     };
     let text = words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &why);
-    if exceeded {
-        return Some(roll_back(snapshot, gap, Vec::new(), &text));
-    }
-    if snapshot.canary_available() == 0
-        && snapshot.status_weight() > 0
-        && snapshot.primary_can_carry()
+    if has_progressed(snapshot, Reason::Rollout, snapshot.target())
+        && is_half_over(snapshot, Reason::Rollout)
     {
-        let claim = Claim::new(snapshot).weight(0).fresh_counts().warning(text);
-        return Some(claim.because(gap, "the canary has no ready pods: its traffic goes back"));
+        let best = claims::progress(snapshot, snapshot.target());
+        let claim = Claim::new(snapshot).progressed(Reason::Rollout, best);
+        return Some(claim.into_decision(outstanding, &text));
     }
-    Some(claims::hold(snapshot, gap, text))
+    Some(claims::hold(snapshot, outstanding, Reason::Rollout, text))
 }
 
-/// Whether a rollout has been held for longer than the Canary allows without getting further.
-pub(super) fn is_past_progress_deadline(
+/// Whether a rollout has come further than ever since its clock runs.
+pub(super) fn has_progressed(
     snapshot: &Snapshot,
+    reason: Reason,
     object: Option<&serde_json::Value>,
 ) -> bool {
-    let Some(held_since) = &snapshot.status.held_since else {
-        return false;
-    };
-    let progressed = object.and_then(|object| snapshot.workload.progressed_at(object));
-    let since = progressed.map_or(held_since.0, |at| at.max(held_since.0));
-    snapshot.now.duration_since(since) >= snapshot.terms.progress_deadline()
+    let best = wait_of(snapshot, reason).and_then(|wait| wait.best);
+    best.is_some_and(|best| claims::progress(snapshot, object) > best)
 }
 
-/// The checks have answered: fail counts, anything but pass holds, pass goes on.
-fn judge(snapshot: &Snapshot, gap: &Gap, answers: &[Answer]) -> Decision {
+/// Progress is noted where it matters: when the deadline comes near.
+fn is_half_over(snapshot: &Snapshot, reason: Reason) -> bool {
+    let waited = snapshot.waited(wait_of(snapshot, reason));
+    waited.is_some_and(|waited| waited >= snapshot.terms.progress_deadline() / 2)
+}
+
+/// Pods that were waited for are ready: noted, so that what happens much later is not held against
+/// this rollout's deadline.
+fn ready_again(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let waits = snapshot.status.waits.as_ref()?;
+    let is_noted = |reason: Reason| reason.of(waits).is_none_or(|wait| wait.gone.is_some());
+    if is_noted(Reason::Rollout) && is_noted(Reason::Primary) {
+        return None;
+    }
+    let claim = Claim::new(snapshot)
+        .waits_no_more(Reason::Rollout)
+        .waits_no_more(Reason::Primary);
+    Some(claim.into_decision(outstanding, "primary and canary are ready"))
+}
+
+/// What failing checks lead to: one is counted, enough of them roll back, and so do answers that
+/// never come where that is asked for.
+pub(super) fn failing(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: &[Answer],
+) -> Option<Decision> {
     let rules = Rules::from(&snapshot.terms);
-    let checks: Vec<_> = answers.iter().map(|answer| answer.status.clone()).collect();
-    let verdicts: Vec<_> = checks.iter().map(|check| check.verdict).collect();
-    let text = |is_meant: &dyn Fn(Verdict) -> bool| {
-        let meant = answers
-            .iter()
-            .find(|answer| is_meant(answer.status.verdict));
-        meant
-            .and_then(|answer| answer.halt.clone())
-            .unwrap_or_default()
-    };
-    match rules.next(position(snapshot), &verdicts) {
-        Next::RollBack(failed) => {
-            let text = text(&|verdict| rules.counts(verdict));
-            roll_back_failed(snapshot, gap, checks, &text, failed)
-        }
+    let checks = statuses(answers);
+    let next = rules.next(position(snapshot), &verdicts(answers));
+    let failed_texts = || texts(answers, &|verdict| rules.counts(verdict));
+    match next {
+        Next::RollBack(failed) => Some(roll_back_failed(
+            snapshot,
+            outstanding,
+            checks,
+            &failed_texts(),
+            failed,
+        )),
         Next::Count(failed) => {
-            let text = text(&|verdict| rules.counts(verdict));
-            let reason = format!("{text} ({failed} of {} failed checks)", rules.threshold);
-            let count = |status: &mut CanaryStatus| status.failed_checks = Some(failed);
-            let claim = Claim::new(snapshot)
-                .edit(count)
+            let texts = failed_texts();
+            let reason = format!(
+                "{} ({failed} of {} failed checks)",
+                texts.join("; "),
+                rules.threshold
+            );
+            let mut claim = Claim::new(snapshot)
+                .edit(|status| status.failed_checks = Some(failed))
                 .checks(checks)
-                .warning(text);
-            claim.because(gap, &reason)
+                .steps();
+            for text in texts {
+                claim = claim.warning(text);
+            }
+            Some(claim.into_decision(outstanding, &reason))
         }
         Next::GiveUp(held) => {
-            let text = text(&|verdict| rules.holds(verdict));
+            let text = texts(answers, &|verdict| rules.holds(verdict)).join("; ");
             let reason = format!("no evidence in {held} passes: {text}");
-            roll_back(snapshot, gap, checks, &reason)
+            Some(roll_back(snapshot, outstanding, checks, &reason))
         }
-        Next::Hold(held) => {
-            let text = text(&|verdict| rules.holds(verdict));
-            held_by_checks(snapshot, gap, checks, held, &text)
-        }
-        _ => advance(snapshot, gap, checks),
+        _ => None,
     }
+}
+
+/// Whether these answers tell anything.
+pub(super) fn is_evidence(snapshot: &Snapshot, answers: &[Answer]) -> bool {
+    let rules = Rules::from(&snapshot.terms);
+    !matches!(
+        rules.next(position(snapshot), &verdicts(answers)),
+        Next::Hold(_)
+    )
+}
+
+/// No check has failed: what is missing holds the weight, and else the release goes on.
+fn passing(snapshot: &Snapshot, outstanding: &Outstanding, answers: &[Answer]) -> Decision {
+    let rules = Rules::from(&snapshot.terms);
+    match rules.next(position(snapshot), &verdicts(answers)) {
+        Next::Hold(held) => {
+            let text = texts(answers, &|verdict| rules.holds(verdict)).join("; ");
+            held_by_checks(snapshot, outstanding, statuses(answers), held, &text)
+        }
+        _ => advance(snapshot, outstanding, statuses(answers)),
+    }
+}
+
+fn statuses(answers: &[Answer]) -> Vec<CheckStatus> {
+    answers.iter().map(|answer| answer.status.clone()).collect()
+}
+
+fn verdicts(answers: &[Answer]) -> Vec<Verdict> {
+    answers.iter().map(|answer| answer.status.verdict).collect()
+}
+
+/// What is said of the checks with such a verdict.
+fn texts(answers: &[Answer], is_meant: &dyn Fn(Verdict) -> bool) -> Vec<String> {
+    let meant = answers
+        .iter()
+        .filter(|answer| is_meant(answer.status.verdict));
+    meant.filter_map(|answer| answer.halt.clone()).collect()
 }
 
 fn position(snapshot: &Snapshot) -> Position {
@@ -246,29 +315,32 @@ fn position(snapshot: &Snapshot) -> Position {
 /// when that is spent is for the user to say, and by default the weight is held.
 fn held_by_checks(
     snapshot: &Snapshot,
-    gap: &Gap,
+    outstanding: &Outstanding,
     checks: Vec<CheckStatus>,
     held: i64,
     text: &str,
 ) -> Decision {
-    let said = snapshot.status.held_checks.is_some();
+    let said = snapshot.status.held_checks.is_some()
+        && wait_of(snapshot, Reason::Evidence).is_some();
     if said && held > snapshot.terms.error_threshold {
         // The budget is spent and it was said: only the deadline moves now.
-        return wait(text);
+        return claims::unfinished(snapshot, outstanding).unwrap_or_else(|| wait(text));
     }
-    let now = Time(snapshot.now);
     let claim = Claim::new(snapshot)
         .checks(checks)
         .warning(text.to_owned())
-        .edit(|status| {
-            status.held_checks = Some(held);
-            status.held_since.get_or_insert(now);
-        });
-    claim.because(gap, text)
+        .waits(Reason::Evidence)
+        .edit(|status| status.held_checks = Some(held))
+        .steps();
+    claim.into_decision(outstanding, text)
 }
 
 /// The next step of the strategy.
-fn advance(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision {
+fn advance(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    checks: Vec<CheckStatus>,
+) -> Decision {
     let names = &snapshot.names;
     let (weight, done) = (
         snapshot.status_weight(),
@@ -277,78 +349,111 @@ fn advance(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision
     // Adopted in WaitingPromotion, it goes on as what it is.
     let mut claim = Claim::enter(snapshot, Phase::Progressing)
         .checks(checks.clone())
-        .edit(|status| status.held_checks = None);
+        .has_evidence()
+        .waits_no_more(Reason::Rollout)
+        .waits_no_more(Reason::Primary)
+        .steps();
+    if let Some(gap) = gap_in_passes(snapshot) {
+        claim = claim.warning(gap);
+    }
     if weight == 0 && done <= 0 {
         if snapshot.terms.weights_unsupported {
             for text in words::weights_unsupported() {
                 claim = claim.warning(text);
             }
         }
-        claim = claim.normal(words::starting(names));
+        if !is_started(snapshot) {
+            claim = claim.normal(words::starting(names));
+        }
     }
     match Rules::from(&snapshot.terms).advance(position(snapshot)) {
         Next::Weight(next) => {
             let text = words::weight(names, next);
             let reason = format!("canary weight {next}");
-            claim.weight(next).normal(text).because(gap, &reason)
+            claim
+                .weight(next)
+                .normal(text)
+                .into_decision(outstanding, &reason)
         }
         Next::Iteration(next) => {
             let total = snapshot.terms.iterations();
             let text = words::iteration(names, next, total);
             let reason = format!("iteration {next} of {total}");
-            claim.iterations(next).normal(text).because(gap, &reason)
+            claim
+                .iterations(next)
+                .normal(text)
+                .into_decision(outstanding, &reason)
         }
         Next::AllToCanary => {
             let claim = claim
                 .weight(100)
                 .iterations(snapshot.terms.iterations() + 1)
                 .normal(words::all_to_canary());
-            claim.because(gap, "all traffic to the canary")
+            claim.into_decision(outstanding, "all traffic to the canary")
         }
         Next::LastLook => claim
             .iterations(snapshot.terms.iterations() + 1)
-            .because(gap, "every iteration has passed"),
+            .into_decision(outstanding, "every iteration has passed"),
         // Advancing neither counts nor holds.
-        _ => super::promotion::promote(snapshot, gap, checks),
+        _ => promotion::promote(snapshot, outstanding, checks),
     }
 }
 
-fn roll_back_failed(
+/// Passes that did not come in the middle of an analysis: nobody watched the canary meanwhile.
+fn gap_in_passes(snapshot: &Snapshot) -> Option<String> {
+    let last = snapshot.status.stepped_at.as_ref()?.0;
+    let gap = snapshot.now.duration_since(last);
+    let expected = snapshot.terms.drain() * 3 + jiff::SignedDuration::from_mins(5);
+    let is_held = snapshot.status.waits.is_some() || snapshot.status.held_checks.is_some();
+    (gap > expected && !is_held).then(|| words::gap_in_passes(&snapshot.names, gap))
+}
+
+pub(super) fn roll_back_failed(
     snapshot: &Snapshot,
-    gap: &Gap,
+    outstanding: &Outstanding,
     checks: Vec<CheckStatus>,
-    text: &str,
+    texts: &[String],
     failed: i64,
 ) -> Decision {
     let names = &snapshot.names;
-    rollback_claim(snapshot, checks)
-        .warning(text.to_owned())
+    let mut claim = rollback_claim(snapshot, checks);
+    for text in texts {
+        claim = claim.warning(text.clone());
+    }
+    claim
         .warning(words::threshold_reached(names, failed))
-        .warning(words::failed(names))
-        .because(
-            gap,
-            &format!("rolled back after {failed} failed checks: {text}"),
+        .warning_when_shown(words::failed(names))
+        .into_decision(
+            outstanding,
+            &format!(
+                "rolled back after {failed} failed checks: {}",
+                texts.join("; ")
+            ),
         )
 }
 
 /// All traffic to the primary; the canary's pods go when their connections have drained.
 pub(super) fn roll_back(
     snapshot: &Snapshot,
-    gap: &Gap,
+    outstanding: &Outstanding,
     checks: Vec<CheckStatus>,
     reason: &str,
 ) -> Decision {
+    let names = &snapshot.names;
     rollback_claim(snapshot, checks)
-        .warning(words::failed(&snapshot.names))
-        .because(gap, &format!("rolled back: {reason}"))
+        .warning(words::rolling_back(names, reason))
+        .warning_when_shown(words::failed(names))
+        .into_decision(outstanding, &format!("rolled back: {reason}"))
 }
 
 fn rollback_claim(snapshot: &Snapshot, checks: Vec<CheckStatus>) -> Claim<'_> {
-    let claim = Claim::enter(snapshot, Phase::Failed)
+    let problems: Vec<_> = snapshot.problems.iter().map(ToString::to_string).collect();
+    let claim = Claim::enter_because(snapshot, Phase::Failed, Some(conditions::ROLLING_BACK))
         .weight(0)
         .fresh_counts()
-        .edit(|status| status.previous_spec = None)
-        .ended(|totals| totals.rollbacks += 1);
+        .unwell(conditions::INVALID, &problems.join("; "))
+        .edit(|status: &mut CanaryStatus| status.previous_spec = None)
+        .ended(|totals| totals.rollbacks = totals.rollbacks.saturating_add(1));
     if checks.is_empty() {
         claim
     } else {

@@ -1,81 +1,59 @@
-//! How a decision becomes a claim: the next status and the objects that it will write.
+//! How a decision becomes a claim: the next status, and the objects that it makes be written.
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::{
-    CanaryStatus, CheckStatus, EventType, Phase, Step as ClaimedStep, StepEvent, StepObject, Totals,
+    CanaryStatus, CheckStatus, EventType, Layout, Phase, Scale, Step as ClaimedStep, StepEvent,
+    StepObject, TargetScale, Totals, Traffic, Wait, Waits,
 };
 use crate::objects::Key;
-use crate::objects::metadata::writers;
-use crate::pass::converge::plan::{differing, plan};
-use crate::pass::snapshot::{Revision, Snapshot, percent};
-use crate::pass::step::{Decision, Step};
-use crate::pass::totals;
+use crate::pass::desired::{Desired, desired};
+use crate::pass::snapshot::{Revision, Snapshot, wanted_weight};
+use crate::pass::step::{Claimed, Decision, Step, Write, Writes};
+use crate::pass::{terms, totals};
 
 use super::NORMAL;
 use super::conditions::{self, Cause};
-use super::records;
+use super::outstanding::{self, Outstanding};
+use super::{bounds, records, words};
 
-/// More texts than this are not posted for one step; the API server's patience is not ours.
-const EVENTS_MAX: usize = 5;
-
-/// How far the cluster is from what status says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Gap {
-    /// Claimed, and written by nobody since: to be finished as claimed.
-    pub(super) open: BTreeSet<Key>,
-    /// Not as status says for another reason: to be claimed anew.
-    pub(super) drift: BTreeSet<Key>,
-    /// Of the last claim, and not seen to have been written for it.
-    unproven: BTreeSet<Key>,
-    /// Somebody took traffic off the canary; it is not raised again without a gate.
-    pub(super) lowered: bool,
-    /// Who, where it can be told.
-    pub(super) lowered_by: Option<String>,
+/// A reason to wait, each with a clock of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Rollout,
+    Evidence,
+    Primary,
 }
 
-impl Gap {
-    pub(super) fn of(snapshot: &Snapshot, wrong: &BTreeSet<Key>) -> Self {
-        let open = snapshot.open();
-        let route_is_open = open.iter().any(|key| snapshot.is_route(key));
-        let lowered = snapshot
-            .route_weight
-            .is_some_and(|shown| shown < snapshot.status_weight())
-            && !route_is_open;
-        let drift = wrong
-            .iter()
-            .filter(|key| !open.contains(*key))
-            .filter(|key| !lowered || !snapshot.is_route(key))
-            .cloned()
-            .collect();
-        let lowered_by = if lowered { last_writer(snapshot) } else { None };
-        Self {
-            open,
-            drift,
-            unproven: snapshot.unproven(),
-            lowered,
-            lowered_by,
+impl Reason {
+    pub(super) fn of(self, waits: &Waits) -> Option<&Wait> {
+        match self {
+            Self::Rollout => waits.rollout.as_ref(),
+            Self::Evidence => waits.evidence.as_ref(),
+            Self::Primary => waits.primary.as_ref(),
         }
     }
 
-    fn carried(&self) -> impl Iterator<Item = &Key> {
-        self.open.iter().chain(&self.drift)
+    fn slot(self, waits: &mut Waits) -> &mut Option<Wait> {
+        match self {
+            Self::Rollout => &mut waits.rollout,
+            Self::Evidence => &mut waits.evidence,
+            Self::Primary => &mut waits.primary,
+        }
     }
 }
 
-/// The field manager that wrote the route last, if not we.
-fn last_writer(snapshot: &Snapshot) -> Option<String> {
-    let routes = snapshot.router.keys(&snapshot.names).into_iter();
-    let last = routes
-        .filter_map(|key| snapshot.objects.get(&key))
-        .flat_map(|route| writers(route))
-        .max_by_key(|entry| entry["time"].as_str().unwrap_or_default().to_owned())?;
-    last["manager"]
-        .as_str()
-        .filter(|by| *by != crate::pass::FIELD_MANAGER)
-        .map(str::to_owned)
+/// How far a rollout is, in pods.
+pub(super) fn progress(snapshot: &Snapshot, object: Option<&serde_json::Value>) -> i64 {
+    object.map_or(0, |object| snapshot.workload.progress(object))
+}
+
+/// The clock of a reason, if it runs.
+pub(super) fn wait_of(snapshot: &Snapshot, reason: Reason) -> Option<&Wait> {
+    let wait = reason.of(snapshot.status.waits.as_ref()?)?;
+    (!snapshot.is_over(wait)).then_some(wait)
 }
 
 /// The next status while it is put together.
@@ -85,6 +63,12 @@ pub(super) struct Claim<'a> {
     events: Vec<StepEvent>,
     /// Whether the checks are this step's own.
     asked: bool,
+    /// Nothing is written for it.
+    is_word_only: bool,
+    /// What cannot be written holds nothing else up.
+    is_independent: bool,
+    /// Why the canary is not well, beyond its phase: reason and message of condition Ready.
+    unwell: Option<(&'static str, String)>,
 }
 
 impl<'a> Claim<'a> {
@@ -95,6 +79,9 @@ impl<'a> Claim<'a> {
             status: snapshot.status.clone(),
             events: Vec::new(),
             asked: false,
+            is_word_only: false,
+            is_independent: false,
+            unwell: None,
         }
     }
 
@@ -111,21 +98,48 @@ impl<'a> Claim<'a> {
         let mut claim = Self::new(snapshot);
         let kind = &snapshot.canary.spec.target_ref.kind;
         conditions::set(&mut claim.status, kind, phase, cause, snapshot.now);
-        claim.status.held_since = None;
         claim
+    }
+
+    /// Says something in status and Events, and writes nothing else.
+    pub(super) fn word_only(mut self) -> Self {
+        self.is_word_only = true;
+        self
+    }
+
+    /// What cannot be written of this claim holds nothing else of it up.
+    pub(super) fn independent(mut self) -> Self {
+        self.is_independent = true;
+        self
+    }
+
+    /// Condition Ready is false for this reason, if there is one, whatever the phase.
+    pub(super) fn unwell(mut self, reason: &'static str, message: &str) -> Self {
+        if !message.is_empty() {
+            self.unwell = Some((reason, message.to_owned()));
+        }
+        self
     }
 
     pub(super) fn weight(mut self, weight: u8) -> Self {
         self.status.canary_weight = Some(i64::from(weight));
+        self.status.wanted_weight = None;
         self
     }
 
-    /// Every count of an analysis at zero.
+    /// Every count of an analysis at zero, and every clock.
     pub(super) fn fresh_counts(mut self) -> Self {
         self.status.iterations = Some(0);
         self.status.failed_checks = Some(0);
         self.status.held_checks = None;
-        self.status.held_since = None;
+        self.status.waits = None;
+        self
+    }
+
+    /// The counts of an analysis that starts again from its first weight; its clocks go on.
+    pub(super) fn from_first_weight(mut self) -> Self {
+        self.status.iterations = Some(0);
+        self.status.held_checks = None;
         self
     }
 
@@ -142,6 +156,79 @@ impl<'a> Claim<'a> {
     pub(super) fn checks(mut self, checks: Vec<CheckStatus>) -> Self {
         self.asked = !checks.is_empty();
         self.status.checks = checks;
+        self
+    }
+
+    /// The analysis has taken a step: the interval counts from here.
+    pub(super) fn steps(mut self) -> Self {
+        self.status.stepped_at = Some(Time(self.snapshot.now));
+        self
+    }
+
+    pub(super) fn target(mut self, target: TargetScale) -> Self {
+        self.status.scale.get_or_insert_default().target = target;
+        self
+    }
+
+    /// The clock of a reason runs: from now, or since it began.
+    pub(super) fn waits(mut self, reason: Reason) -> Self {
+        let wait = wait_of(self.snapshot, reason).cloned();
+        let best = match reason {
+            Reason::Rollout => Some(progress(self.snapshot, self.snapshot.target())),
+            Reason::Primary => Some(progress(self.snapshot, self.snapshot.primary())),
+            Reason::Evidence => None,
+        };
+        let waits = self.status.waits.get_or_insert_default();
+        *reason.slot(waits) = Some(match wait {
+            Some(wait) => Wait { gone: None, ..wait },
+            None => Wait {
+                since: Time(self.snapshot.now),
+                gone: None,
+                best,
+            },
+        });
+        self
+    }
+
+    /// A rollout has come further than ever: its clock begins anew.
+    pub(super) fn progressed(mut self, reason: Reason, best: i64) -> Self {
+        let waits = self.status.waits.get_or_insert_default();
+        *reason.slot(waits) = Some(Wait {
+            since: Time(self.snapshot.now),
+            gone: None,
+            best: Some(best),
+        });
+        self
+    }
+
+    /// The reason is gone: if it stays so for an interval, its clock begins anew when it returns.
+    pub(super) fn waits_no_more(mut self, reason: Reason) -> Self {
+        let snapshot = self.snapshot;
+        let wait = wait_of(snapshot, reason).cloned();
+        let now = Time(snapshot.now);
+        if let Some(waits) = &mut self.status.waits {
+            *reason.slot(waits) = wait
+                .filter(|wait| !has_been_gone(snapshot, wait))
+                .map(|wait| Wait {
+                    gone: wait.gone.or(Some(now)),
+                    ..wait
+                });
+            if *waits == Waits::default() {
+                self.status.waits = None;
+            }
+        }
+        self
+    }
+
+    /// There is evidence: its clock stands.
+    pub(super) fn has_evidence(mut self) -> Self {
+        self.status.held_checks = None;
+        if let Some(waits) = &mut self.status.waits {
+            waits.evidence = None;
+            if *waits == Waits::default() {
+                self.status.waits = None;
+            }
+        }
         self
     }
 
@@ -181,6 +268,12 @@ impl<'a> Claim<'a> {
             if let Some(since) = since {
                 totals::observe(totals, now.duration_since(since.0).as_secs_f64());
             }
+            status.waits = None;
+            status.stepped_at = None;
+            if let Some(traffic) = &mut status.traffic {
+                traffic.lowered = None;
+                traffic.before = None;
+            }
         })
     }
 
@@ -190,70 +283,215 @@ impl<'a> Claim<'a> {
     }
 
     pub(super) fn normal(self, message: String) -> Self {
-        self.event(NORMAL, message)
+        self.event(NORMAL, message, false)
     }
 
     pub(super) fn warning(self, message: String) -> Self {
-        self.event(EventType::Warning, message)
+        self.event(EventType::Warning, message, false)
     }
 
-    fn event(mut self, r#type: EventType, message: String) -> Self {
-        self.events.push(StepEvent { r#type, message });
+    /// A warning that is true once the route shows the weight of this claim.
+    pub(super) fn warning_when_shown(self, message: String) -> Self {
+        self.event(EventType::Warning, message, true)
+    }
+
+    fn event(mut self, r#type: EventType, message: String, when_shown: bool) -> Self {
+        self.events.push(StepEvent {
+            r#type,
+            message,
+            when_shown,
+        });
         self
     }
 
     /// Completes the claim: number, time, and the objects that differ from what the new status
     /// says. Objects of the step that this one overtakes are taken over, so that a late writer of
-    /// the old step meets a conflict; where nothing is known of earlier steps, all are named.
-    pub(super) fn because(self, gap: &Gap, reason: &str) -> Decision {
+    /// the old step meets a conflict; where nothing is known of earlier steps, all are named. A
+    /// claim that takes traffic off names the route, and besides it only what it takes over.
+    pub(super) fn into_decision(mut self, outstanding: &Outstanding, reason: &str) -> Decision {
+        let snapshot = self.snapshot;
+        let mut reason = reason.to_owned();
+        let shown = snapshot.weight();
+        if wanted_weight(&self.status) < shown
+            && !snapshot.primary_can_carry()
+            && snapshot.canary_available() > 0
+        {
+            // Traffic goes back to the primary only when it can carry it.
+            self = self.weight(shown);
+            reason = format!("{reason}; the canary keeps {shown} % until the primary is ready");
+        }
+        self.complete(&reason);
+        let takes_off =
+            wanted_weight(&self.status) < shown || snapshot.unreadable_route.is_some();
+        let desired = desired(snapshot, &self.status);
+        let differing = desired.differing(snapshot);
+        let mut named: BTreeSet<Key> = if self.is_word_only {
+            BTreeSet::new()
+        } else if takes_off {
+            let mut named = differing;
+            named.retain(|key| snapshot.holds_weight(key));
+            named
+        } else {
+            self.count_repairs(outstanding, &differing);
+            let mut named = differing;
+            named.retain(|key| !outstanding::is_put_off(snapshot, key));
+            named.extend(outstanding.carried().cloned());
+            named
+        };
+        named.extend(outstanding.unfinished.iter().cloned());
+        named.extend(outstanding.unconfirmed.iter().cloned());
+        if snapshot.status.step.is_none() && !self.is_word_only {
+            named.extend(desired.objects.iter().map(|wanted| wanted.key.clone()));
+        }
+        // What is neither there nor to be there would be unfinished for ever.
+        named.retain(|key| snapshot.objects.contains_key(key) || desired.get(key).is_some());
+        self.note_traffic(outstanding, &named);
         let Self {
-            snapshot,
             mut status,
             mut events,
             asked,
+            is_independent,
+            is_word_only,
+            ..
         } = self;
-        let shown = snapshot.weight();
-        let mut reason = reason.to_owned();
-        let lowers = percent(status.canary_weight) < shown;
-        if lowers && !snapshot.primary_can_carry() && snapshot.target_replicas() > 0 {
-            // Traffic goes back to the primary only when it can carry it.
-            status.canary_weight = Some(i64::from(shown));
-            reason = format!("{reason}; the canary keeps {shown} % until the primary is ready");
-        }
-        events.truncate(EVENTS_MAX);
-        status.reason = Some(reason.clone());
-        status.observed_generation = snapshot.canary.metadata.generation;
-        let last = status.last_transition_time.map(|time| time.0);
-        let now = last.map_or(snapshot.now, |last| last.max(snapshot.now));
-        status.last_transition_time = Some(Time(now));
-        status.failed_checks.get_or_insert(0);
-        status.iterations.get_or_insert(0);
-        status.canary_weight.get_or_insert(0);
-        conditions::set_health(&mut status, snapshot.now);
-        let planned = match plan(snapshot, &status) {
-            Ok(planned) => planned,
-            Err(problem) => return super::refuse(problem),
-        };
-        let mut named = differing(snapshot, &planned);
-        named.extend(gap.carried().chain(&gap.unproven).cloned());
-        // What is neither there nor to be there would be unfinished for ever.
-        let is_planned = |key: &Key| planned.iter().any(|wanted| wanted.key == *key);
-        named.retain(|key| snapshot.objects.contains_key(key) || is_planned(key));
-        if snapshot.status.step.is_none() {
-            named.extend(planned.into_iter().map(|wanted| wanted.key));
-        }
+        bounds::of_events(&mut events);
         let step = ClaimedStep {
-            number: snapshot.step_number() + 1,
+            number: snapshot.step_number().saturating_add(1),
             time: Time(snapshot.now),
             events,
             objects: named.iter().map(|key| recorded(snapshot, key)).collect(),
         };
         records::note(snapshot, &mut status, &step, asked);
-        status.step = Some(step);
-        Decision {
-            step: Step::Claim(Box::new(status)),
-            reason,
+        let mut writes = writes(snapshot, &desired, named, takes_off);
+        writes.is_independent |= is_independent;
+        if is_word_only {
+            writes.objects.clear();
         }
+        status.step = Some(step);
+        bounds::of_status(&mut status);
+        Decision {
+            step: Step::Claim(Box::new(Claimed { status, writes })),
+            reason,
+            problems: Vec::new(),
+        }
+    }
+
+    /// What every claim says.
+    fn complete(&mut self, reason: &str) {
+        let snapshot = self.snapshot;
+        let status = &mut self.status;
+        status.reason = Some(reason.to_owned());
+        status.observed_generation = snapshot.canary.metadata.generation;
+        let last = status.last_transition_time.as_ref().map(|time| time.0);
+        let now = last.map_or(snapshot.now, |last| last.max(snapshot.now));
+        status.last_transition_time = Some(Time(now));
+        status.failed_checks.get_or_insert(0);
+        status.iterations.get_or_insert(0);
+        let wanted = wanted_weight(status);
+        status.canary_weight = Some(i64::from(wanted));
+        status.wanted_weight = None;
+        if snapshot.canary.spec.suspend != Some(true) {
+            status.suspended_since = None;
+        }
+        if status.phase.is_some() {
+            let layout = status.layout.get_or_insert_with(|| layout_of(snapshot));
+            if status.phase != Some(Phase::Initializing) && status.phase != Some(Phase::Terminating)
+            {
+                layout.primary_is_new = false;
+                layout.clients_moved = true;
+            }
+            note_scale(snapshot, status);
+        }
+        let is_analysed = matches!(
+            status.phase,
+            Some(Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting)
+        );
+        if !is_analysed {
+            status.settings = None;
+        } else if snapshot.problems.is_empty() {
+            status.settings = terms::settings(&snapshot.canary);
+        }
+        status.state = status.phase.map(|phase| words::state(phase).to_owned());
+        status.canary_revision.clone_from(&status.last_applied_spec);
+        let unwell = self.unwell.as_ref().map(|(reason, text)| (*reason, &**text));
+        conditions::set_health(status, unwell, snapshot.now);
+    }
+
+    /// Repairs are counted by whose change they undo, and a fight is said once.
+    fn count_repairs(&mut self, outstanding: &Outstanding, differing: &BTreeSet<Key>) {
+        if matches!(
+            self.snapshot.phase(),
+            None | Some(Phase::Initializing | Phase::Terminating)
+        ) {
+            return;
+        }
+        let is_ours = |key: &&Key| self.snapshot.objects.contains_key(key);
+        let repaired: BTreeSet<Key> = outstanding
+            .drifted
+            .iter()
+            .filter(|key| differing.contains(*key))
+            .filter(|key| is_ours(key) || !self.snapshot.unread.contains(*key))
+            .cloned()
+            .collect();
+        let said = outstanding::count_repairs(self.snapshot, &mut self.status, &repaired);
+        if let Some(said) = said {
+            self.events.push(StepEvent {
+                r#type: EventType::Warning,
+                message: said,
+                when_shown: false,
+            });
+        }
+    }
+
+    /// Remembers which step moved traffic, and when, so that later writes of the same objects for
+    /// other reasons put nothing off.
+    fn note_traffic(&mut self, outstanding: &Outstanding, named: &BTreeSet<Key>) {
+        let snapshot = self.snapshot;
+        let before = snapshot.layout();
+        let after = self.status.layout.clone().unwrap_or_default();
+        let leads = |key: &Key| outstanding::leads_clients(snapshot, key);
+        let moves = wanted_weight(&self.status) != snapshot.weight()
+            || snapshot.unreadable_route.is_some()
+            || after.clients_moved != before.clients_moved
+            || after.given_back != before.given_back
+            || outstanding.unfinished.iter().any(leads);
+        let traffic = self.status.traffic.get_or_insert_default();
+        if moves && !self.is_word_only {
+            *traffic = Traffic {
+                step: snapshot.step_number().saturating_add(1),
+                moved_at: None,
+                ..traffic.clone()
+            };
+        } else if named.iter().any(leads) {
+            traffic.moved_at = snapshot.moved_at().map(Time);
+        }
+        if self.status.traffic == Some(Traffic::default()) {
+            self.status.traffic = None;
+        }
+    }
+}
+
+/// Whether the reason was away at an earlier pass, an interval ago, and is at this one.
+fn has_been_gone(snapshot: &Snapshot, wait: &Wait) -> bool {
+    let gone = wait.gone.as_ref().map(|gone| gone.0);
+    gone.is_some_and(|gone| snapshot.now.duration_since(gone) >= snapshot.terms.drain())
+}
+
+fn layout_of(snapshot: &Snapshot) -> Layout {
+    Layout {
+        clients_moved: snapshot.layout().clients_moved,
+        ..terms::layout(&snapshot.canary, &snapshot.policy)
+    }
+}
+
+fn note_scale(snapshot: &Snapshot, status: &mut CanaryStatus) {
+    let target = crate::pass::snapshot::target_scale(status, snapshot.target_replicas());
+    let scale = status.scale.get_or_insert(Scale {
+        target,
+        ..Scale::default()
+    });
+    if snapshot.primary_replicas() > 0 {
+        scale.primary = Some(snapshot.primary_replicas());
     }
 }
 
@@ -266,57 +504,88 @@ fn recorded(snapshot: &Snapshot, key: &Key) -> StepObject {
     }
 }
 
+/// The writes of these objects in their order: what others rely on first, and traffic before pods;
+/// where traffic is taken off, that before everything.
+fn writes(
+    snapshot: &Snapshot,
+    desired: &Desired,
+    named: impl IntoIterator<Item = Key>,
+    takes_traffic_off: bool,
+) -> Writes {
+    let mut ordered: Vec<_> = named
+        .into_iter()
+        .map(|key| {
+            let wanted = desired.get(&key);
+            let is_first = takes_traffic_off && snapshot.holds_weight(&key);
+            let rank = wanted.map_or(crate::objects::Rank::PreviousConfig, |wanted| wanted.rank);
+            let object = wanted.map(|wanted| wanted.object.clone());
+            ((!is_first, rank), Write { key, object })
+        })
+        .collect();
+    ordered.sort_by(|(one, a), (other, b)| (one, &a.key).cmp(&(other, &b.key)));
+    Writes {
+        objects: ordered.into_iter().map(|(_, write)| write).collect(),
+        is_independent: takes_traffic_off,
+    }
+}
+
+/// Goes on with the last claim: what nobody has written since it is written as it was claimed.
+pub(super) fn finish(snapshot: &Snapshot, outstanding: &Outstanding, reason: &str) -> Decision {
+    let takes_off = snapshot.status_weight() < snapshot.weight();
+    let named = outstanding.unfinished.iter().cloned();
+    Decision {
+        step: Step::Finish(writes(snapshot, snapshot.current(), named, takes_off)),
+        reason: reason.to_owned(),
+        problems: Vec::new(),
+    }
+}
+
 /// The rest of the last claim, or the repair of what has drifted: each is this pass's one step.
 /// Where there is both, one claim takes the rest over and repairs, so that a pass that was killed
 /// costs no more than one other.
-pub(super) fn unfinished(snapshot: &Snapshot, gap: &Gap) -> Option<Decision> {
-    if !gap.drift.is_empty() {
+pub(super) fn unfinished(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    if !outstanding.drifted.is_empty() {
         let verb = match snapshot.phase() {
             Some(Phase::Initializing) => "setting up",
-            _ => "restoring",
+            _ => "repairing",
         };
-        let reason = format!("{verb} {}", list(gap.carried()));
-        return Some(Claim::new(snapshot).because(gap, &reason));
+        let reason = format!("{verb} {}", outstanding.repairs(snapshot));
+        return Some(Claim::new(snapshot).into_decision(outstanding, &reason));
     }
-    if !gap.open.is_empty() {
+    if !outstanding.unfinished.is_empty() {
         let reason = format!(
             "finishing step {}: {}",
             snapshot.step_number(),
-            list(gap.carried())
+            outstanding.repairs(snapshot)
         );
-        return Some(Decision {
-            step: Step::Finish,
-            reason,
-        });
+        return Some(finish(snapshot, outstanding, &reason));
     }
     None
 }
 
 /// Says once what is awaited; later passes wait in silence.
-pub(super) fn say(snapshot: &Snapshot, gap: &Gap, text: String) -> Decision {
-    if snapshot.status.reason.as_deref() == Some(&text) {
-        return Decision {
-            step: Step::Wait,
-            reason: text,
-        };
+pub(super) fn say(snapshot: &Snapshot, outstanding: &Outstanding, text: String) -> Decision {
+    if snapshot.status.reason.as_deref() == Some(&*bounds::reason(&text)) {
+        return super::wait(&text);
     }
     Claim::new(snapshot)
         .warning(text.clone())
-        .because(gap, &text)
+        .into_decision(outstanding, &text)
 }
 
-/// The same while an analysis or a promotion is held: from the first such pass the clock runs.
-pub(super) fn hold(snapshot: &Snapshot, gap: &Gap, text: String) -> Decision {
-    if snapshot.status.held_since.is_some() {
-        return say(snapshot, gap, text);
+/// The same while a clock runs: from the first such pass.
+pub(super) fn hold(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    reason: Reason,
+    text: String,
+) -> Decision {
+    let runs = wait_of(snapshot, reason).is_some_and(|wait| wait.gone.is_none());
+    if runs {
+        return say(snapshot, outstanding, text);
     }
-    let held = |status: &mut CanaryStatus| status.held_since = Some(Time(snapshot.now));
     Claim::new(snapshot)
-        .edit(held)
+        .waits(reason)
         .warning(text.clone())
-        .because(gap, &text)
-}
-
-fn list<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
-    keys.map(Key::to_string).collect::<Vec<_>>().join(", ")
+        .into_decision(outstanding, &text)
 }

@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::{CanaryCondition, CanaryStatus, ConditionStatus, Phase};
 
+use crate::pass::snapshot::Snapshot;
+
 use super::words;
 
 pub(super) const PROMOTED: &str = "Promoted";
@@ -19,6 +21,13 @@ const STALLED: &str = "Stalled";
 pub(super) const REVERTED: &str = "Reverted";
 /// Why a canary failed that had passed its analysis.
 pub(super) const PROMOTION_FAILED: &str = "PromotionFailed";
+
+/// Why a Canary is not acted upon: it, or what it refers to, is not valid.
+pub(super) const INVALID: &str = "Invalid";
+/// Why a Canary at rest is not well: nothing serves.
+pub(super) const PRIMARY_DOWN: &str = "PrimaryNotReady";
+/// Why a Canary is not well although its status is: the route cannot be written.
+pub const ROUTE_BEHIND: &str = "RouteNotWritten";
 
 /// What a phase is called where its own name would tell too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +43,11 @@ pub(super) const REVERTING: Cause = Cause {
 pub(super) const REVERT_DONE: Cause = Cause {
     reason: REVERTED,
     message: "Target set back to the promoted revision, analysis ended.",
+};
+/// The canary still runs: Flagger's message, that it is at zero, is not true yet.
+pub(super) const ROLLING_BACK: Cause = Cause {
+    reason: "Failed",
+    message: "Canary analysis failed, routing all traffic to primary.",
 };
 pub(super) const HEALING: Cause = Cause {
     reason: PROMOTION_FAILED,
@@ -73,31 +87,44 @@ pub(super) fn set(
     );
 }
 
+/// The canary's pods are gone: a failed release says so, in Flagger's words.
+pub(super) fn scaled_to_zero(status: &mut CanaryStatus, kind: &str, now: Timestamp) {
+    let is_rolled_back = status.conditions.iter().any(|condition| {
+        condition.r#type == PROMOTED && condition.message == ROLLING_BACK.message
+    });
+    if is_rolled_back && status.phase == Some(Phase::Failed) {
+        set(status, kind, Phase::Failed, None, now);
+    }
+}
+
 /// Sets the conditions of health, as kstatus reads them: Reconciling is progress, Stalled a failure
 /// that waits for somebody, and neither of them beside a true Ready is what was asked for. Only
 /// Ready is ever not true: one of the others that is there and false would be news to some readers.
-pub(super) fn set_health(status: &mut CanaryStatus, now: Timestamp) {
-    let Some(phase) = status.phase else { return };
-    let (ready, other) = match phase {
-        Phase::Initialized | Phase::Succeeded => (ConditionStatus::True, None),
-        Phase::Failed => (ConditionStatus::False, Some(STALLED)),
-        Phase::Initializing
-        | Phase::Waiting
-        | Phase::Progressing
-        | Phase::WaitingPromotion
-        | Phase::Promoting
-        | Phase::Finalising
-        | Phase::Terminating
-        | Phase::Terminated => (ConditionStatus::Unknown, Some(RECONCILING)),
+/// `unwell` is why the canary is not well whatever its phase says.
+pub fn set_health(
+    status: &mut CanaryStatus,
+    unwell: Option<(&'static str, &str)>,
+    now: Timestamp,
+) {
+    let (ready, other) = match (unwell, status.phase) {
+        (Some(_), _) => (ConditionStatus::False, Some(STALLED)),
+        (None, None) => return,
+        (None, Some(Phase::Initialized | Phase::Succeeded)) => (ConditionStatus::True, None),
+        (None, Some(Phase::Failed)) => (ConditionStatus::False, Some(STALLED)),
+        (None, Some(_)) => (ConditionStatus::Unknown, Some(RECONCILING)),
     };
     let conditions = &mut status.conditions;
     let promoted = conditions
         .iter()
         .find(|condition| condition.r#type == PROMOTED);
-    let (reason, message) = promoted.map_or_else(
-        || (format!("{phase:?}"), String::new()),
-        |promoted| (promoted.reason.clone(), promoted.message.clone()),
-    );
+    let (reason, message) = match (unwell, promoted) {
+        (Some((reason, message)), _) => (reason.to_owned(), super::bounds::reason(message)),
+        (None, Some(promoted)) => (promoted.reason.clone(), promoted.message.clone()),
+        (None, None) => {
+            let phase = status.phase.map(|phase| format!("{phase:?}"));
+            (phase.unwrap_or_default(), String::new())
+        }
+    };
     conditions.retain(|condition| {
         let name = &*condition.r#type;
         (name != RECONCILING && name != STALLED) || Some(name) == other
@@ -113,6 +140,19 @@ pub(super) fn set_health(status: &mut CanaryStatus, now: Timestamp) {
             now,
         );
     }
+}
+
+/// Condition Ready, if status has it.
+pub(super) fn ready(status: &CanaryStatus) -> Option<&CanaryCondition> {
+    let mut conditions = status.conditions.iter();
+    conditions.find(|condition| condition.r#type == READY)
+}
+
+/// Whether status says already that the canary is not well, with this text.
+pub(super) fn says(snapshot: &Snapshot, text: &str) -> bool {
+    ready(&snapshot.status).is_some_and(|ready| {
+        ready.status == ConditionStatus::False && ready.message == super::bounds::reason(text)
+    })
 }
 
 /// Other tools' conditions stay where they are, and the transition time moves only with the

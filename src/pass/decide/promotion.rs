@@ -2,20 +2,29 @@
 //! happens when the primary does not become ready with it.
 
 use crate::api::status::{CanaryStatus, CheckStatus, Phase};
-use crate::pass::snapshot::Snapshot;
+use crate::pass::snapshot::{Revision, Snapshot};
 use crate::pass::step::Decision;
 use crate::workloads::Readiness;
 
-use super::claims::{self, Claim, Gap};
-use super::{analysis, conditions, wait, words};
+use super::claims::{self, Claim, Reason, wait_of};
+use super::outstanding::Outstanding;
+use super::{analysis, conditions, rest, wait, words};
 
-/// The primary gets exactly the template that was analysed, and remembers the one it had.
-pub(super) fn promote(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) -> Decision {
+/// The analysis has passed. A primary that loses its pods while it is updated gives its traffic to
+/// the canary first.
+pub(super) fn promote(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    checks: Vec<CheckStatus>,
+) -> Decision {
+    if !update_empties_primary(snapshot) {
+        return copy(snapshot, outstanding, checks);
+    }
     let claim = Claim::enter(snapshot, Phase::Promoting)
-        .normal(words::copying(&snapshot.names))
+        .weight(100)
+        .normal(words::all_to_canary())
         .edit(|status| {
-            status.primary_spec = snapshot.copy_hash();
-            status.previous_spec = snapshot.primary_hash();
+            status.traffic.get_or_insert_default().ahead_of_update = true;
             status.held_checks = None;
         });
     let claim = if checks.is_empty() {
@@ -23,60 +32,163 @@ pub(super) fn promote(snapshot: &Snapshot, gap: &Gap, checks: Vec<CheckStatus>) 
     } else {
         claim.checks(checks)
     };
-    claim.because(
-        gap,
+    claim.into_decision(
+        outstanding,
+        "the analysis has passed; an update leaves the primary without pods, and the canary takes \
+         all traffic before",
+    )
+}
+
+/// The primary gets exactly the template that was analysed, and remembers the one it had.
+fn copy(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>) -> Decision {
+    let needed = snapshot.router.has_weights() && snapshot.weight() > 0;
+    let needed = needed.then(|| snapshot.target_replicas());
+    let claim = Claim::enter(snapshot, Phase::Promoting)
+        .normal(words::copying(&snapshot.names))
+        .edit(|status| {
+            status.primary_spec = snapshot.copy_hash();
+            status.previous_spec = snapshot.primary_hash();
+            status.held_checks = None;
+            status.waits = None;
+            status.scale.get_or_insert_default().needed = needed;
+            if let Some(traffic) = &mut status.traffic {
+                (traffic.ahead_of_update, traffic.before) = (false, None);
+            }
+        });
+    let claim = if checks.is_empty() {
+        claim
+    } else {
+        claim.checks(checks)
+    };
+    claim.into_decision(
+        outstanding,
         "the analysis has passed, the primary gets the new template",
     )
 }
 
-pub(super) fn promoting(snapshot: &Snapshot, gap: &Gap) -> Decision {
+/// Whether the primary's update takes all its pods away at once, while the canary could serve.
+fn update_empties_primary(snapshot: &Snapshot) -> bool {
+    let replicas = snapshot.primary_replicas();
+    snapshot.router.has_weights()
+        && snapshot.weight() < 100
+        && snapshot.canary_is_up()
+        && snapshot.target().is_some_and(|target| {
+            replicas > 0 && snapshot.workload.update_empties(target, replicas)
+        })
+}
+
+/// The canary gets all traffic, and nothing is copied yet.
+pub(super) fn is_ahead_of_update(snapshot: &Snapshot) -> bool {
+    let traffic = snapshot.status.traffic.as_ref();
+    snapshot.phase() == Some(Phase::Promoting)
+        && traffic.is_some_and(|traffic| traffic.ahead_of_update)
+}
+
+/// Whether the primary still has what it had before this promotion.
+pub(super) fn is_before_the_copy(snapshot: &Snapshot) -> bool {
+    is_ahead_of_update(snapshot)
+        || (snapshot.status.previous_spec.is_some() && !snapshot.is_copied(&snapshot.status))
+}
+
+pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     // Not copied yet, and another template is there: start over. Once it is copied, the healthy
     // side keeps the traffic, and the new one waits its turn.
     if analysis::is_new_revision(snapshot) {
-        return analysis::restart(snapshot, gap);
+        return analysis::restart(snapshot, outstanding);
+    }
+    if is_ahead_of_update(snapshot) {
+        return ahead_of_update(snapshot, outstanding);
     }
     let copied = snapshot.is_copied(&snapshot.status);
     if let Some(step) = &snapshot.status.step
         && !copied
-        && !gap.open.is_empty()
+        && !outstanding.unfinished.is_empty()
         && snapshot.now.duration_since(step.time.0) >= snapshot.terms.progress_deadline()
     {
         let reason = format!("the template could not be copied in step {}", step.number);
-        return analysis::roll_back(snapshot, gap, Vec::new(), &reason);
+        return analysis::roll_back(snapshot, outstanding, Vec::new(), &reason);
     }
-    if let Some(decision) = claims::unfinished(snapshot, gap) {
+    if let Some(decision) = claims::unfinished(snapshot, outstanding) {
         return decision;
     }
     let why = match snapshot.primary_readiness() {
-        Readiness::Ready => return shift_back(snapshot, gap),
-        Readiness::Waiting(why)
-            if !analysis::is_past_progress_deadline(snapshot, snapshot.primary()) =>
-        {
-            return claims::hold(
-                snapshot,
-                gap,
-                words::primary_not_ready(&snapshot.names, &why),
-            );
+        Readiness::Ready => match short_of_pods(snapshot) {
+            None => return shift_back(snapshot, outstanding),
+            Some(text) => return claims::hold(snapshot, outstanding, Reason::Primary, text),
+        },
+        Readiness::Waiting(why) if !is_past_deadline(snapshot) => {
+            return not_ready(snapshot, outstanding, &why);
         }
         Readiness::Waiting(why) | Readiness::Exceeded(why) => why,
     };
-    fail(snapshot, gap, &why)
+    fail(snapshot, outstanding, &why)
+}
+
+/// The canary gets all traffic before the primary is updated in place.
+fn ahead_of_update(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
+    if let Some(decision) = claims::unfinished(snapshot, outstanding) {
+        return decision;
+    }
+    if !snapshot.canary_is_up() {
+        let text = "the canary is not ready to take all traffic";
+        return claims::hold(snapshot, outstanding, Reason::Rollout, text.to_owned());
+    }
+    let drained = snapshot
+        .moved_at()
+        .is_none_or(|at| snapshot.now.duration_since(at) > snapshot.terms.drain());
+    if snapshot.weight() < 100 || !drained {
+        return wait("connections to the primary drain");
+    }
+    copy(snapshot, outstanding, Vec::new())
+}
+
+/// The primary's new pods are not ready. Progress is noted where it matters.
+fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decision {
+    let text = words::primary_not_ready(&snapshot.names, why);
+    let is_late = snapshot
+        .waited(wait_of(snapshot, Reason::Primary))
+        .is_some_and(|waited| waited >= snapshot.terms.progress_deadline() / 2);
+    if is_late && analysis::has_progressed(snapshot, Reason::Primary, snapshot.primary()) {
+        let best = claims::progress(snapshot, snapshot.primary());
+        let claim = Claim::new(snapshot).progressed(Reason::Primary, best);
+        return claim.into_decision(outstanding, &text);
+    }
+    claims::hold(snapshot, outstanding, Reason::Primary, text)
+}
+
+fn is_past_deadline(snapshot: &Snapshot) -> bool {
+    let waited = snapshot.waited(wait_of(snapshot, Reason::Primary));
+    waited.is_some_and(|waited| waited >= snapshot.terms.progress_deadline())
+        && !analysis::has_progressed(snapshot, Reason::Primary, snapshot.primary())
+}
+
+/// The primary is ready, and has fewer pods than the canary needed for the traffic: its autoscaler
+/// brings more. Past the deadline it takes the traffic with those that it has.
+fn short_of_pods(snapshot: &Snapshot) -> Option<String> {
+    let needed = snapshot.status.scale.as_ref()?.needed?;
+    let most = snapshot
+        .autoscaler
+        .and_then(|autoscaler| autoscaler.most(&snapshot.view()));
+    let needed = most.map_or(needed, |most| needed.min(most));
+    let available = snapshot.primary_available();
+    if available >= needed || is_past_deadline(snapshot) {
+        return None;
+    }
+    // Only an autoscaler brings more than are asked for.
+    snapshot.autoscaler?;
+    let why = format!("{available} of the {needed} pods that the traffic needs are available");
+    Some(words::primary_not_ready(&snapshot.names, &why))
 }
 
 /// The primary runs the new template and is ready: the traffic goes back to it.
-fn shift_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
+fn shift_back(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     let names = &snapshot.names;
     let weight = snapshot.status_weight();
     let step = snapshot.terms.step_weight_promotion;
-    let promoted = crate::pass::snapshot::Revision {
-        spec: snapshot
-            .status
-            .last_applied_spec
-            .clone()
-            .unwrap_or_default(),
-        configs: snapshot.status.tracked_configs.clone().unwrap_or_default(),
-    };
-    if step > 0 && weight > 0 && !snapshot.terms.skip_analysis {
+    let promoted = snapshot.applied_revision();
+    // A canary without pods gives all back at once.
+    let is_stepwise = step > 0 && snapshot.canary_available() > 0;
+    if is_stepwise && weight > 0 && !snapshot.terms.skip_analysis {
         if !snapshot.is_due() {
             return wait("the interval has not passed");
         }
@@ -84,70 +196,99 @@ fn shift_back(snapshot: &Snapshot, gap: &Gap) -> Decision {
         let text = words::primary_weight(names, 100 - left);
         let reason = format!("primary weight {}", 100 - left);
         if left > 0 {
-            let claim = Claim::new(snapshot).weight(left).normal(text);
-            return claim
-                .edit(|status| status.held_since = None)
-                .because(gap, &reason);
+            return Claim::new(snapshot)
+                .weight(left)
+                .normal(text)
+                .steps()
+                .waits_no_more(Reason::Primary)
+                .into_decision(outstanding, &reason);
         }
-        let claim = Claim::enter(snapshot, Phase::Finalising)
-            .weight(0)
-            .fresh_counts();
-        return claim
-            .edit(forget_previous)
-            .promoted(&promoted)
+        return finalise(snapshot, &promoted)
             .normal(text)
-            .because(gap, &reason);
+            .into_decision(outstanding, &reason);
     }
     if snapshot.terms.skip_analysis && snapshot.weight() == 0 {
-        return succeed(snapshot, gap, &promoted, words::skipped(names));
+        return succeed(snapshot, outstanding, &promoted, words::skipped(names));
     }
-    let claim = Claim::enter(snapshot, Phase::Finalising)
-        .weight(0)
-        .fresh_counts();
-    let claim = claim.edit(forget_previous).promoted(&promoted);
+    let claim = finalise(snapshot, &promoted);
     let claim = if snapshot.router.has_weights() {
         claim.normal(words::all_to_primary())
     } else {
         claim
     };
-    claim.because(
-        gap,
+    claim.into_decision(
+        outstanding,
         "the primary is ready with the new template, all traffic goes to it",
     )
+}
+
+fn finalise<'a>(snapshot: &'a Snapshot, promoted: &Revision) -> Claim<'a> {
+    Claim::enter(snapshot, Phase::Finalising)
+        .weight(0)
+        .fresh_counts()
+        .edit(forget_previous)
+        .promoted(promoted)
+        .edit(|status| {
+            if let Some(traffic) = &mut status.traffic {
+                traffic.before = None;
+            }
+        })
 }
 
 fn forget_previous(status: &mut CanaryStatus) {
     status.previous_spec = None;
 }
 
-pub(super) fn finalising(snapshot: &Snapshot, gap: &Gap) -> Decision {
+/// The primary has the traffic back. It keeps it only while it has pods: the canary stays up until
+/// then.
+pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     // Also when a late copy has landed: target and primary unlike means that there is something
     // to find out.
     if analysis::is_new_revision(snapshot) {
-        return analysis::restart(snapshot, gap);
+        return analysis::restart(snapshot, outstanding);
     }
-    if let Some(decision) = claims::unfinished(snapshot, gap) {
+    if let Some(decision) = claims::unfinished(snapshot, outstanding) {
         return decision;
+    }
+    if let Readiness::Waiting(why) | Readiness::Exceeded(why) = snapshot.primary_readiness()
+        && !snapshot.primary_can_carry()
+    {
+        let text = words::primary_not_ready(&snapshot.names, &why);
+        return claims::hold(snapshot, outstanding, Reason::Primary, text);
+    }
+    if snapshot.status_weight() > 0 {
+        let claim = Claim::new(snapshot).weight(0);
+        return claim.into_decision(outstanding, "the primary is ready and takes all traffic");
     }
     if !snapshot.is_drained() {
         return wait("connections to the canary drain");
     }
-    let revision = snapshot.revision();
+    let promoted = Revision {
+        spec: snapshot.status.last_promoted_spec.clone().unwrap_or_default(),
+        configs: snapshot.status.promoted_configs.clone().unwrap_or_default(),
+    };
     if conditions::reason(&snapshot.status) == conditions::REVERTED {
         let cause = Some(conditions::REVERT_DONE);
         return Claim::enter_because(snapshot, Phase::Succeeded, cause)
             .weight(0)
-            .promoted(&revision)
+            .fresh_counts()
+            .promoted(&promoted)
+            .edit(|status| status.stepped_at = None)
             .normal(words::reverted(&snapshot.names))
-            .because(gap, "the analysis has ended, the canary goes to zero");
+            .into_decision(outstanding, "the analysis has ended, the canary goes to zero");
     }
-    succeed(snapshot, gap, &revision, words::promoted(&snapshot.names))
+    succeed(
+        snapshot,
+        outstanding,
+        &promoted,
+        words::promoted(&snapshot.names),
+    )
 }
 
 fn succeed(
     snapshot: &Snapshot,
-    gap: &Gap,
-    revision: &crate::pass::snapshot::Revision,
+    outstanding: &Outstanding,
+    revision: &Revision,
     text: String,
 ) -> Decision {
     Claim::enter(snapshot, Phase::Succeeded)
@@ -155,18 +296,27 @@ fn succeed(
         .fresh_counts()
         .promoted(revision)
         .edit(forget_previous)
+        .edit(forget_needed)
         .ended(|totals| {
-            totals.promotions += 1;
-            totals.skipped += i64::from(snapshot.terms.skip_analysis);
+            totals.promotions = totals.promotions.saturating_add(1);
+            let skipped = i64::from(snapshot.terms.skip_analysis);
+            totals.skipped = totals.skipped.saturating_add(skipped);
         })
         .normal(text)
-        .because(gap, "promotion finished, the canary goes to zero")
+        .into_decision(outstanding, "promotion finished, the canary goes to zero")
+}
+
+fn forget_needed(status: &mut CanaryStatus) {
+    if let Some(scale) = &mut status.scale {
+        scale.needed = None;
+    }
 }
 
 /// The primary did not become ready with what passed the analysis. The canary is healthy and
 /// takes all traffic; the primary gets its previous template back.
-fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
-    let is_healthy = snapshot.canary_readiness() == Readiness::Ready;
+fn fail(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decision {
+    let is_healthy = snapshot.canary_readiness() == Readiness::Ready
+        && snapshot.is_applied(&snapshot.revision());
     let weight = match (snapshot.router.has_weights(), is_healthy) {
         (true, true) => 100,
         // Where neither side is well, the traffic stays as it is.
@@ -177,9 +327,13 @@ fn fail(snapshot: &Snapshot, gap: &Gap, why: &str) -> Decision {
         .weight(weight)
         .fresh_counts()
         .edit(|status| std::mem::swap(&mut status.primary_spec, &mut status.previous_spec))
-        .ended(|totals| totals.rollbacks += 1)
+        .edit(forget_needed)
+        .ended(|totals| totals.rollbacks = totals.rollbacks.saturating_add(1))
         .warning(words::promotion_failed(&snapshot.names, why))
-        .because(gap, &format!("promotion failed, primary not ready: {why}"))
+        .into_decision(
+            outstanding,
+            &format!("promotion failed, primary not ready: {why}"),
+        )
 }
 
 /// Nothing is left to put the primary's template back from: the canary keeps the traffic, and
@@ -188,8 +342,8 @@ pub(super) fn is_beyond_healing(snapshot: &Snapshot) -> bool {
     !snapshot.has_earlier(&snapshot.status) && snapshot.earlier_template(&snapshot.status).is_none()
 }
 
-pub(super) fn healing(snapshot: &Snapshot, gap: &Gap) -> Decision {
-    if let Some(decision) = claims::unfinished(snapshot, gap) {
+pub(super) fn healing(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
+    if let Some(decision) = claims::unfinished(snapshot, outstanding) {
         return decision;
     }
     let has_template = snapshot.has_earlier(&snapshot.status);
@@ -204,13 +358,18 @@ pub(super) fn healing(snapshot: &Snapshot, gap: &Gap) -> Decision {
                 .weight(0)
                 .edit(forget_previous)
                 .normal(text)
-                .warning(words::failed(&snapshot.names))
-                .because(gap, "the primary is ready again and takes the traffic")
+                .warning_when_shown(words::failed(&snapshot.names))
+                .into_decision(
+                    outstanding,
+                    "the primary is ready again and takes the traffic",
+                )
         }
         Readiness::Waiting(why) | Readiness::Exceeded(why) if has_template => wait(&format!(
             "the primary gets ready with its previous template: {why}"
         )),
-        Readiness::Waiting(_) | Readiness::Exceeded(_) => wait(
+        Readiness::Waiting(_) | Readiness::Exceeded(_) => rest::loudly(
+            snapshot,
+            outstanding,
             "the primary's previous template is not kept anywhere: the canary keeps the traffic \
              until a new revision is promoted",
         ),

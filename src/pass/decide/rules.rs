@@ -94,15 +94,14 @@ impl Rules {
     pub fn holds(&self, verdict: Verdict) -> bool {
         match verdict {
             Verdict::Pass | Verdict::Fail => false,
-            Verdict::NoData | Verdict::TooLittleData => self.on_no_data != OnNoData::Pass,
-            Verdict::Error => true,
+            Verdict::NoData | Verdict::TooLittleData | Verdict::Error => true,
         }
     }
 
     /// What follows from these verdicts, of all checks of one pass.
     pub fn next(&self, position: Position, verdicts: &[Verdict]) -> Next {
         if verdicts.iter().any(|verdict| self.counts(*verdict)) {
-            let failed = position.failed_checks.max(0) + 1;
+            let failed = position.failed_checks.max(0).saturating_add(1);
             return if failed >= self.threshold {
                 Next::RollBack(failed)
             } else {
@@ -110,11 +109,13 @@ impl Rules {
             };
         }
         if verdicts.iter().any(|verdict| self.holds(*verdict)) {
-            let held = position.held_checks.max(0) + 1;
-            return if held >= self.error_threshold && self.on_no_data == OnNoData::Fail {
-                Next::GiveUp(held)
-            } else {
-                Next::Hold(held)
+            let held = position.held_checks.max(0).saturating_add(1);
+            let is_only_missing = !verdicts.contains(&Verdict::Error);
+            return match self.on_no_data {
+                _ if held < self.error_threshold => Next::Hold(held),
+                OnNoData::Fail => Next::GiveUp(held),
+                OnNoData::Pass if is_only_missing => self.advance(position),
+                OnNoData::Pass | OnNoData::Hold => Next::Hold(held),
             };
         }
         self.advance(position)

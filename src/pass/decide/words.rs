@@ -1,7 +1,10 @@
 //! The texts of Events: Flagger's, letter for letter, since people and dashboards look for them.
 
-use crate::api::status::Phase;
-use crate::objects::Names;
+use jiff::SignedDuration;
+
+use crate::api::status::{Layout, Phase};
+use crate::objects::{Key, Names};
+use crate::pass::snapshot::Snapshot;
 
 pub(super) fn providers_available() -> String {
     "all the metrics providers are available!".to_owned()
@@ -142,6 +145,104 @@ pub(super) fn failed(names: &Names) -> String {
         "Canary failed! Scaling down {}.{}",
         names.canary, names.namespace
     )
+}
+
+/// Ours: Flagger says no more than that the canary failed.
+pub(super) fn rolling_back(names: &Names, cause: &str) -> String {
+    let Names {
+        canary, namespace, ..
+    } = names;
+    format!("Rolling back {canary}.{namespace}: {cause}")
+}
+
+/// Ours, like all that follow up to `promotion_failed`: Flagger's log says it, or nobody.
+pub(super) fn refused(names: &Names, why: &str) -> String {
+    let Names {
+        canary, namespace, ..
+    } = names;
+    format!("Canary {canary}.{namespace} does not advance: {why}")
+}
+
+pub(super) fn target_missing(snapshot: &Snapshot) -> String {
+    let names = &snapshot.names;
+    let kind = snapshot.workload.kind().kind;
+    format!(
+        "spec.targetRef: {kind} {}/{} does not exist",
+        names.namespace, names.target
+    )
+}
+
+pub(super) fn primary_is_dead(names: &Names) -> String {
+    let Names {
+        primary, namespace, ..
+    } = names;
+    format!("{primary}.{namespace} has no ready pods! Routing all traffic to canary")
+}
+
+pub(super) fn primary_is_back(names: &Names, weight: u8) -> String {
+    let Names {
+        primary, namespace, ..
+    } = names;
+    format!("{primary}.{namespace} is ready again! The canary is back at weight {weight}")
+}
+
+pub(super) fn primary_lost(names: &Names) -> String {
+    let Names {
+        primary,
+        target,
+        namespace,
+        ..
+    } = names;
+    format!(
+        "{primary}.{namespace} is missing, and {target} carries another revision than the promoted \
+         one: set it back, or release another revision"
+    )
+}
+
+pub(super) fn rival(names: &Names, rival: &Key) -> String {
+    let Names {
+        canary, namespace, ..
+    } = names;
+    format!(
+        "{rival} in {namespace} claims the same hosts as Canary {canary}: the mesh may not split \
+         the traffic"
+    )
+}
+
+pub(super) fn adopted(names: &Names, object: &str) -> String {
+    format!(
+        "{object} in {} was there before, and is managed from now on",
+        names.namespace
+    )
+}
+
+pub(super) fn moving(names: &Names, to: &Layout) -> String {
+    format!(
+        "Moving {}.{} to {} {}, Service {}, provider {}",
+        names.canary, names.namespace, to.target_kind, to.target, to.service, to.provider
+    )
+}
+
+pub(super) fn gap_in_passes(names: &Names, gap: SignedDuration) -> String {
+    let minutes = SignedDuration::from_mins(gap.as_mins());
+    format!(
+        "No pass was made for {minutes:#} in the middle of the analysis of {}.{}",
+        names.canary, names.namespace
+    )
+}
+
+/// What the first Flagger, flagger.app/v1alpha1, calls a phase.
+pub(super) fn state(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Initializing | Phase::Initialized => "initialized",
+        Phase::Waiting
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Promoting
+        | Phase::Finalising => "running",
+        Phase::Succeeded | Phase::Terminating | Phase::Terminated => "finished",
+        Phase::Failed => "failed",
+    }
 }
 
 pub(super) fn promotion_failed(names: &Names, why: &str) -> String {

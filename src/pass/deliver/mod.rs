@@ -23,17 +23,22 @@ const AGE_MAX: SignedDuration = SignedDuration::from_mins(30);
 const MESSAGE_MAX: usize = 1_024;
 const NAME_MAX: usize = 253;
 
-/// Posts the Events of a step that was just claimed or finished.
+/// Posts the Events of a step that was just claimed or finished. `is_shown` says that the route has
+/// the weight of the step: some are true only then.
 pub async fn events(
     cluster: &Cluster,
     names: &Names,
     step: &Step,
+    is_shown: bool,
     now: Timestamp,
 ) -> Result<(), Error> {
     if now.duration_since(step.time.0) > AGE_MAX {
         return Ok(());
     }
-    for index in 0..step.events.len() {
+    for (index, said) in step.events.iter().enumerate() {
+        if said.when_shown && !is_shown {
+            continue;
+        }
         match cluster
             .create(&EVENT, &names.namespace, &event(names, step, index))
             .await

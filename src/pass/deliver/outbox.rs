@@ -56,6 +56,10 @@ pub fn waiting(canaries: &[Canary], report: &Report) -> Entries {
             .status
             .as_deref()
             .or_else(|| read.get(&handled.canary).copied())?;
+        // What is told of a step is true once the route shows it.
+        if status.wanted_weight.is_some() {
+            return None;
+        }
         let entries: Vec<_> = status.outbox.iter().filter_map(entry).collect();
         (!entries.is_empty()).then(|| (handled.canary.clone(), entries))
     });

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::canary::Canary;
+use crate::api::status::Phase;
 use crate::io::cluster::{Cluster, Error, Scope};
 use crate::objects::{
-    CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, references,
+    CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, configs, references,
 };
 use crate::pass::deliver::records::Records;
 use crate::pass::problems;
@@ -34,7 +35,11 @@ pub struct World {
     pub contested: BTreeMap<String, Vec<Problem>>,
     /// Where it is asked what a primary starts from that is to be made.
     promotions: Option<Promotions>,
+    /// The metrics server of canaries that name none.
+    metrics_server: String,
     objects: BTreeMap<String, Objects>,
+    /// Other objects of the routers' kinds, by namespace: some may claim what a canary's do.
+    others: BTreeMap<String, Objects>,
     /// Kinds that could not be read; only canaries that need them are held up.
     unreadable: Vec<(&'static Kind, Error)>,
 }
@@ -46,6 +51,7 @@ pub async fn world(
     scope: &Scope,
     policy: &Arc<Policy>,
     records: Option<&Records>,
+    metrics_server: &str,
     now: Timestamp,
 ) -> Result<World, Error> {
     let mut canaries = Vec::new();
@@ -69,7 +75,7 @@ pub async fn world(
         wanted
             .entry(names.namespace.clone())
             .or_default()
-            .extend(keys(canary, &names, policy));
+            .extend(keys(canary, policy));
     }
     let mut world = World {
         now,
@@ -78,7 +84,9 @@ pub async fn world(
         canaries,
         malformed,
         promotions: records.filter(|_| policy.restores).map(Promotions::new),
+        metrics_server: metrics_server.to_owned(),
         objects: BTreeMap::new(),
+        others: BTreeMap::new(),
         unreadable: Vec::new(),
     };
     let kinds: BTreeSet<&'static Kind> = wanted.values().flatten().map(|key| key.kind).collect();
@@ -97,16 +105,28 @@ pub async fn world(
     Ok(world)
 }
 
-/// The objects that every canary has, whatever its phase.
-fn keys(canary: &Canary, names: &Names, policy: &Policy) -> Vec<Key> {
+/// The objects that every canary has, whatever its phase: those that its traffic goes through, and
+/// those that it asks for.
+fn keys(canary: &Canary, policy: &Policy) -> Vec<Key> {
+    let provider = problems::provider(canary, policy);
+    let kind = &canary.spec.target_ref.kind;
+    let mut keys = keys_of(canary, &Names::of(canary), provider, kind);
+    if let Some(layout) = problems::layout(canary) {
+        let names = problems::names(canary);
+        keys.extend(keys_of(canary, &names, &layout.provider, &layout.target_kind));
+    }
+    keys
+}
+
+fn keys_of(canary: &Canary, names: &Names, provider: &str, target_kind: &str) -> Vec<Key> {
     let mut keys: Vec<Key> = [&names.apex, &names.apex_primary, &names.apex_canary]
         .map(|name| Key::new(&SERVICE, &**name))
         .into();
-    if let Ok(workload) = workloads::workload(canary) {
+    if let Some(workload) = workloads::of_kind(target_kind) {
         keys.push(Key::new(workload.kind(), &*names.target));
         keys.push(Key::new(workload.kind(), &*names.primary));
     }
-    if let Ok(router) = routers::router(problems::provider(canary, policy)) {
+    if let Ok(router) = routers::router(provider) {
         keys.extend(router.keys(names));
     }
     if let (Ok(Some(autoscaler)), Some(reference)) =
@@ -137,26 +157,30 @@ impl World {
             let Some(keys) = wanted.get(namespace) else {
                 continue;
             };
-            if !keys.contains(&key) {
+            let kept = if keys.contains(&key) {
+                &mut self.objects
+            } else if routers::kinds().any(|kind| *kind == *key.kind) {
+                &mut self.others
+            } else {
                 continue;
-            }
+            };
             let namespace = namespace.to_owned();
             // Items of a list come without these.
             item["apiVersion"] = kind.api_version().into();
             item["kind"] = named.into();
-            self.objects
-                .entry(namespace)
-                .or_default()
-                .insert(key, Arc::new(item));
+            kept.entry(namespace).or_default().insert(key, Arc::new(item));
         }
     }
 
-    /// The ConfigMaps that targets refer to.
+    /// The ConfigMaps that targets refer to, and the copies that primaries use.
     fn config_maps(&self) -> BTreeMap<String, BTreeSet<Key>> {
         let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
         for canary in self.canaries.iter().filter(|_| self.policy.config_tracking) {
-            let names = Names::of(canary);
-            let Ok(workload) = workloads::workload(canary) else {
+            let names = problems::names(canary);
+            let kind = problems::layout(canary).map_or(&canary.spec.target_ref.kind, |layout| {
+                &layout.target_kind
+            });
+            let Some(workload) = workloads::of_kind(kind) else {
                 continue;
             };
             let key = Key::new(workload.kind(), &*names.target);
@@ -164,28 +188,49 @@ impl World {
                 .objects
                 .get(&names.namespace)
                 .and_then(|here| here.get(&key));
-            let Some(target) = target else { continue };
-            let references = references::of(workload.template(target));
-            let keys = references.into_iter().map(|reference| reference.key);
-            wanted
-                .entry(names.namespace)
-                .or_default()
-                .extend(keys.filter(|key| *key.kind == CONFIG_MAP));
+            let referred = target.map(|target| references::of(workload.template(target)));
+            let referred = referred.into_iter().flatten().map(|reference| reference.key);
+            let promoted = canary.status.iter().flat_map(|status| {
+                let promoted = status.promoted_configs.iter().flatten();
+                promoted.filter_map(|(name, _)| configs::key_of_status(name))
+            });
+            let keys = referred.chain(promoted).filter(|key| *key.kind == CONFIG_MAP);
+            let wanted = wanted.entry(names.namespace).or_default();
+            for key in keys {
+                wanted.insert(configs::copy_key(&key));
+                wanted.insert(key);
+            }
         }
         wanted.retain(|_, keys| !keys.is_empty());
         wanted
     }
 
-    fn unreadable(&self, keys: &BTreeSet<Key>) -> Option<String> {
-        let (kind, error) = self
-            .unreadable
-            .iter()
-            .find(|(kind, _)| keys.iter().any(|key| key.kind == *kind))?;
+    /// Why a kind could not be listed, if it could not.
+    fn unreadable(&self, kind: &'static Kind) -> Option<String> {
+        let mut unreadable = self.unreadable.iter();
+        let (kind, error) = unreadable.find(|(unreadable, _)| **unreadable == *kind)?;
         Some(format!("listing {}: {error}", kind.plural))
     }
 }
 
-/// Suspended means untouched; a deletion is seen through all the same.
+/// Why there is no snapshot of a canary.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SnapshotError {
+    /// The Canary names nothing that could be looked at.
+    Invalid(Vec<Problem>),
+    /// The API server did not answer.
+    Unreachable(String),
+}
+
+/// Suspended means untouched; a deletion is seen through all the same, and where a release is under
+/// way it is noted once since when its clocks stand still.
 pub fn is_left_alone(canary: &Canary) -> bool {
-    canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none()
+    let is_noted = canary.status.as_ref().is_none_or(|status| {
+        let is_release = matches!(
+            status.phase,
+            Some(Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting)
+        );
+        status.suspended_since.is_some() || status.step.is_none() || !is_release
+    });
+    canary.spec.suspend == Some(true) && canary.metadata.deletion_timestamp.is_none() && is_noted
 }

@@ -8,7 +8,7 @@ use crate::io::git::{Kept, Trail};
 use crate::objects::Names;
 use crate::objects::hash::template_hash;
 use crate::pass::deliver::records::Records;
-use crate::pass::problems::Unobserved;
+use super::SnapshotError;
 use crate::pass::snapshot::{Restored, Snapshot};
 use crate::records;
 
@@ -46,7 +46,7 @@ impl Promotions {
 pub(super) async fn read(
     promotions: Option<&Promotions>,
     snapshot: &Snapshot,
-) -> Result<Option<Restored>, Unobserved> {
+) -> Result<Option<Restored>, SnapshotError> {
     let is_first_sight = matches!(snapshot.phase(), None | Some(Phase::Initializing));
     let (Some(promotions), Some(target)) = (promotions, snapshot.target()) else {
         return Ok(None);
@@ -57,7 +57,7 @@ pub(super) async fn read(
     let (cluster, names) = (&snapshot.policy.cluster_name, &snapshot.names);
     let trail = promotions.trail(cluster).await.map_err(|why| {
         let primary = snapshot.primary_key();
-        Unobserved::Failed(format!(
+        SnapshotError::Unreachable(format!(
             "{primary} is not made before the promotion records were read: {why}"
         ))
     })?;
@@ -69,7 +69,7 @@ pub(super) async fn read(
         let problems = snapshot.workload.problems(&snapshot.view(), &source);
         if !problems.is_empty() {
             let problems = problems.iter().map(|problem| restored.problem(problem));
-            return Err(Unobserved::Problems(problems.collect()));
+            return Err(SnapshotError::Invalid(problems.collect()));
         }
     }
     Ok(restored)

@@ -44,6 +44,10 @@ impl Router for Istio {
         ]
     }
 
+    fn weight_keys(&self, names: &Names) -> Vec<Key> {
+        vec![Key::new(&VIRTUAL_SERVICE, &names.apex)]
+    }
+
     fn problems(&self, canary: &Canary) -> Vec<Problem> {
         let mut problems = analysis_problems(canary, "istio");
         let Some(service) = &canary.spec.service else {

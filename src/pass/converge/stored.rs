@@ -1,0 +1,141 @@
+//! Write, then believe the answer: what the API server stored is how the object looks from now on.
+//! Admission policies change what is written, take annotations off, or make a write come to
+//! nothing; none of that is drift, a new revision, or unfinished.
+
+use serde_json::Value;
+
+use crate::api::status::{CanaryStatus, StoredObject};
+use crate::objects::hash::{content_hash, template_hash};
+use crate::objects::{Key, Wanted};
+use crate::pass::decide;
+use crate::pass::desired::{Desired, desired};
+use crate::pass::snapshot::{Snapshot, wanted_weight};
+
+use super::{Converged, Written};
+
+/// The status that tells what came of a step where that is not what it was claimed for; `None`
+/// where it is.
+pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<CanaryStatus> {
+    let mut told = status.clone();
+    let snapshot = &converged.snapshot;
+    for written in &converged.written {
+        prove(&mut told, snapshot, written);
+        note_revision(&mut told, snapshot, written);
+    }
+    if converged.written.iter().any(|written| !written.is_as_sent) {
+        let mut now = snapshot.clone();
+        now.status = status.clone();
+        let wanted = desired(&now, status);
+        for written in &converged.written {
+            if let Some(wanted) = wanted.get(&written.key) {
+                note_stored(&mut told, snapshot, wanted);
+            }
+        }
+        forget_stored(&mut told, snapshot, &wanted);
+    }
+    note_weight(&mut told, converged);
+    (told != *status).then_some(told)
+}
+
+/// A write that the API server has answered is done, whatever mark the object bears after it.
+fn prove(told: &mut CanaryStatus, snapshot: &Snapshot, written: &Written) {
+    let Some(step) = &mut told.step else { return };
+    let key = &written.key;
+    let before = written.before.as_ref();
+    let version = before.and_then(|object| object["metadata"]["resourceVersion"].as_str());
+    let is_unchanged = version.is_some_and(|version| version == snapshot.resource_version(key));
+    let is_marked = snapshot.step_of(key) == Some(step.number);
+    if is_unchanged || !is_marked {
+        step.objects
+            .retain(|object| !key.is(&object.api_version, &object.kind, &object.name));
+    }
+}
+
+/// A policy that acts on our write of the target makes no new revision.
+fn note_revision(told: &mut CanaryStatus, snapshot: &Snapshot, written: &Written) {
+    if written.key != snapshot.target_key() {
+        return;
+    }
+    let hash = |object: &Value| template_hash(snapshot.workload.template(object));
+    let before = written.before.as_deref().map(hash);
+    let after = snapshot.target().map(hash);
+    let (Some(before), Some(after)) = (before, after) else {
+        return;
+    };
+    if before == after {
+        return;
+    }
+    for known in [&mut told.last_applied_spec, &mut told.last_promoted_spec] {
+        if known.as_deref() == Some(&before) {
+            *known = Some(after.clone());
+        }
+    }
+    told.canary_revision.clone_from(&told.last_applied_spec);
+}
+
+/// What is stored otherwise than it would be sent once more is how the object should look.
+fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
+    let (key, sent) = (&wanted.key, &wanted.object);
+    let Some(stored) = snapshot.objects.get(key) else {
+        return;
+    };
+    let shows_other_weight =
+        snapshot.holds_weight(key) && snapshot.weight() != wanted_weight(told);
+    if **stored == *sent || shows_other_weight {
+        return;
+    }
+    let has_template = *key == snapshot.primary_key();
+    let template = |object: &Value| {
+        has_template.then(|| template_hash(snapshot.workload.template(object)))
+    };
+    told.stored
+        .retain(|object| !key.is(&object.api_version, &object.kind, &object.name));
+    told.stored.push(StoredObject {
+        api_version: key.kind.api_version(),
+        kind: key.kind.kind.to_owned(),
+        name: key.name.clone(),
+        sent: content_hash(sent),
+        stored: content_hash(stored),
+        sent_template: template(sent),
+        stored_template: template(stored),
+    });
+}
+
+/// What looks as it would be sent needs no note any more.
+fn forget_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Desired) {
+    told.stored.retain(|object| {
+        let is_same = |wanted: &&Wanted| {
+            let key: &Key = &wanted.key;
+            key.is(&object.api_version, &object.kind, &object.name)
+        };
+        let Some(wanted) = wanted.objects.iter().find(is_same) else {
+            return true;
+        };
+        let is_primarys = object.stored_template.is_some()
+            && object.stored_template == snapshot.primary_hash();
+        let live = snapshot.objects.get(&wanted.key);
+        is_primarys || live.is_none_or(|live| **live != wanted.object)
+    });
+}
+
+/// What people see says the weight that the route shows.
+fn note_weight(told: &mut CanaryStatus, converged: &Converged) {
+    let snapshot = &converged.snapshot;
+    let wanted = wanted_weight(told);
+    if converged.shows(told) || snapshot.unreadable_route.is_some() {
+        if told.wanted_weight.take().is_some() {
+            told.canary_weight = Some(i64::from(wanted));
+            decide::set_health(told, None, snapshot.now);
+        }
+        return;
+    }
+    let shown = snapshot.weight();
+    told.canary_weight = Some(i64::from(shown));
+    told.wanted_weight = Some(i64::from(wanted));
+    if let Some(error) = &converged.error
+        && snapshot.holds_weight(&error.key)
+    {
+        let why = format!("the canary still has {shown} % of the traffic, not {wanted} %: {error}");
+        decide::set_health(told, Some((decide::ROUTE_BEHIND, &why)), snapshot.now);
+    }
+}

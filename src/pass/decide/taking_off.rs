@@ -1,0 +1,394 @@
+//! Taking traffic off, and giving it to the side that has pods. It needs nothing but the route and
+//! the pods of the side that gets it: no missing, refused or unreadable other object delays it.
+
+use crate::api::status::{Phase, Verdict};
+use crate::pass::snapshot::Snapshot;
+use crate::pass::step::{Answers, Decision};
+use crate::pass::terms::Strategy;
+use crate::workloads::Readiness;
+
+use super::claims::{self, Claim, Reason, wait_of};
+use super::outstanding::Outstanding;
+use super::{analysis, ask, promotion, wait, words};
+
+pub(super) fn decide(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: Option<&Answers>,
+) -> Option<Decision> {
+    let phase = snapshot.phase()?;
+    if phase == Phase::Terminating || phase == Phase::Initializing {
+        return None;
+    }
+    let is_analysis = matches!(phase, Phase::Progressing | Phase::WaitingPromotion);
+    dead_primary(snapshot, outstanding)
+        .or_else(|| dead_canary(snapshot, outstanding))
+        .or_else(|| {
+            is_analysis
+                .then(|| analysis(snapshot, outstanding, answers))
+                .flatten()
+        })
+        .or_else(|| above(snapshot, outstanding))
+        .or_else(|| below(snapshot, outstanding))
+}
+
+/// The primary has no pods at all, and the canary has: nothing else can serve. When the primary is
+/// back, the canary has again what it had.
+fn dead_primary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    if !snapshot.router.has_weights() {
+        return None;
+    }
+    let before = snapshot
+        .status
+        .traffic
+        .as_ref()
+        .and_then(|traffic| traffic.before);
+    // A promotion ends by leading all traffic to the primary.
+    if let Some(before) = before
+        && snapshot.primary_can_carry()
+        && snapshot.phase() != Some(Phase::Promoting)
+    {
+        let before = crate::pass::snapshot::percent(Some(before));
+        let claim = Claim::new(snapshot)
+            .weight(before)
+            .edit(|status| {
+                if let Some(traffic) = &mut status.traffic {
+                    traffic.before = None;
+                }
+            })
+            .normal(words::primary_is_back(&snapshot.names, before))
+            .steps();
+        return Some(claim.into_decision(
+            outstanding,
+            "the primary has ready pods again and takes its share back",
+        ));
+    }
+    let is_dead = snapshot.primary_available() == 0;
+    if !is_dead || !snapshot.canary_is_up() || !may_serve_all(snapshot) {
+        return None;
+    }
+    if snapshot.weight() == 100 && snapshot.status_weight() == 100 {
+        return None;
+    }
+    let had = i64::from(snapshot.status_weight());
+    let claim = Claim::new(snapshot)
+        .weight(100)
+        .edit(|status| {
+            let traffic = status.traffic.get_or_insert_default();
+            traffic.before = Some(traffic.before.unwrap_or(had));
+        })
+        .warning(words::primary_is_dead(&snapshot.names))
+        .steps();
+    Some(claim.into_decision(
+        outstanding,
+        "the primary has no ready pods, and the canary takes all traffic",
+    ))
+}
+
+/// Whether the canary may get what the primary cannot serve: it was analysed, or it is on its way
+/// and nothing speaks against it; a lost primary leaves no other choice.
+fn may_serve_all(snapshot: &Snapshot) -> bool {
+    let revision = snapshot.revision();
+    let is_good = snapshot.status.failed_checks.unwrap_or(0) == 0
+        && snapshot
+            .status
+            .checks
+            .iter()
+            .all(|check| check.verdict != Verdict::Fail);
+    match snapshot.phase() {
+        Some(Phase::Progressing | Phase::WaitingPromotion) => {
+            let is_lost = snapshot.primary().is_none();
+            snapshot.is_applied(&revision) && is_good && (is_lost || snapshot.status_weight() > 0)
+        }
+        Some(Phase::Promoting) => snapshot.is_applied(&revision),
+        Some(Phase::Finalising | Phase::Succeeded | Phase::Initialized) => {
+            snapshot.is_promoted(&revision)
+        }
+        _ => false,
+    }
+}
+
+/// Traffic on a canary that has no pods, or is gone.
+fn dead_canary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let is_before_the_copy = promotion::is_ahead_of_update(snapshot);
+    let is_analysis = matches!(
+        snapshot.phase(),
+        Some(Phase::Progressing | Phase::WaitingPromotion)
+    );
+    if !(is_analysis || is_before_the_copy)
+        || !(snapshot.has_traffic() || snapshot.status_weight() > 0)
+        || snapshot.canary_available() > 0
+        || !snapshot.primary_can_carry()
+    {
+        return None;
+    }
+    if let Some(decision) = is_analysis
+        .then(|| rollout_deadline(snapshot, outstanding))
+        .flatten()
+    {
+        return Some(decision);
+    }
+    let text = match snapshot.canary_readiness() {
+        Readiness::Ready => "it has no available pods".to_owned(),
+        Readiness::Waiting(why) | Readiness::Exceeded(why) => why,
+    };
+    let text = words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &text);
+    let claim = Claim::enter(snapshot, Phase::Progressing)
+        .weight(0)
+        .from_first_weight()
+        .waits(Reason::Rollout)
+        .edit(|status| {
+            if let Some(traffic) = &mut status.traffic {
+                (traffic.before, traffic.ahead_of_update) = (None, false);
+            }
+        })
+        .warning(text)
+        .steps();
+    let reason = "the canary has no ready pods: its traffic goes back";
+    Some(claim.into_decision(outstanding, reason))
+}
+
+/// What ends an analysis, or counts against it.
+fn analysis(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: Option<&Answers>,
+) -> Option<Decision> {
+    if let Some(decision) = superseded(snapshot, outstanding) {
+        return Some(decision);
+    }
+    if let Some(decision) = rollout_deadline(snapshot, outstanding)
+        .or_else(|| primary_deadline(snapshot, outstanding))
+        .or_else(|| unfinished_deadline(snapshot, outstanding))
+        .or_else(|| threshold(snapshot, outstanding))
+        .or_else(|| fought_over(snapshot, outstanding))
+    {
+        return Some(decision);
+    }
+    if !analysis::are_checks_due(snapshot, outstanding) {
+        // Where there is nothing to ask that could lift it, the deadline ends it.
+        return cannot_be_lifted(snapshot)
+            .then(|| evidence_deadline(snapshot, outstanding))
+            .flatten();
+    }
+    match answers {
+        None => Some(ask()),
+        Some(Answers::Checks(answers)) => {
+            analysis::failing(snapshot, outstanding, answers).or_else(|| {
+                let is_evidence = analysis::is_evidence(snapshot, answers);
+                (!is_evidence || cannot_be_lifted(snapshot))
+                    .then(|| evidence_deadline(snapshot, outstanding))
+                    .flatten()
+            })
+        }
+        Some(Answers::Providers(_)) => Some(wait("the checks were not asked")),
+    }
+}
+
+/// With traffic on it, a revision that is no longer asked for loses it before anything else.
+fn superseded(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    if !snapshot.problems.is_empty() || !snapshot.unreachable.is_empty() {
+        return None;
+    }
+    if analysis::is_new_revision(snapshot) {
+        return Some(analysis::restart(snapshot, outstanding));
+    }
+    analysis::is_set_back(snapshot).then(|| analysis::set_back(snapshot, outstanding))
+}
+
+/// The pods of the canary are not ready, and have not got further for longer than they may.
+fn rollout_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let (why, is_exceeded) = match snapshot.canary_readiness() {
+        Readiness::Ready => return None,
+        Readiness::Exceeded(why) => (why, true),
+        Readiness::Waiting(why) => (why, false),
+    };
+    let waited = snapshot.waited(wait_of(snapshot, Reason::Rollout));
+    let deadline = snapshot.terms.progress_deadline();
+    let is_past = waited.is_some_and(|waited| waited >= deadline)
+        && !analysis::has_progressed(snapshot, Reason::Rollout, snapshot.target());
+    if !is_exceeded && !is_past {
+        return None;
+    }
+    let text = if snapshot.target().is_none() {
+        words::target_missing(snapshot)
+    } else {
+        words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &why)
+    };
+    Some(analysis::roll_back(snapshot, outstanding, Vec::new(), &text))
+}
+
+/// The primary cannot carry traffic for longer than the analysis may be held. One that was put to
+/// zero serves nobody: that ends nothing.
+fn primary_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    if snapshot.primary_can_carry() || snapshot.primary_is_put_to_zero() {
+        return None;
+    }
+    // Without a primary the canary is the only way out.
+    snapshot.primary()?;
+    let waited = snapshot.waited(wait_of(snapshot, Reason::Primary))?;
+    let deadline = snapshot.terms.hold_deadline;
+    if waited < deadline {
+        return None;
+    }
+    let reason = format!("the primary was not ready for {deadline:#}");
+    Some(analysis::roll_back(
+        snapshot,
+        outstanding,
+        Vec::new(),
+        &reason,
+    ))
+}
+
+/// What a claim named could not be written for longer than a rollout may take.
+fn unfinished_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let step = snapshot.status.step.as_ref()?;
+    let since = snapshot.now.duration_since(step.time.0);
+    if outstanding.unfinished.is_empty() || since < snapshot.terms.progress_deadline() {
+        return None;
+    }
+    let objects: Vec<_> = outstanding
+        .unfinished
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let reason = format!(
+        "step {} could not be finished: {}",
+        step.number,
+        objects.join(", ")
+    );
+    Some(analysis::roll_back(
+        snapshot,
+        outstanding,
+        Vec::new(),
+        &reason,
+    ))
+}
+
+/// As many checks have failed as roll back, if only because somebody has lowered the threshold.
+fn threshold(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let failed = snapshot.status.failed_checks.unwrap_or(0);
+    if failed < snapshot.terms.threshold || failed <= 0 {
+        return None;
+    }
+    let text = format!(
+        "the threshold is {} by now",
+        snapshot.terms.threshold
+    );
+    Some(analysis::roll_back_failed(
+        snapshot,
+        outstanding,
+        Vec::new(),
+        &[text],
+        failed,
+    ))
+}
+
+/// Another tool takes the traffic off as often as checks may fail: it will not let the release be.
+fn fought_over(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let lowered = snapshot
+        .status
+        .traffic
+        .as_ref()
+        .and_then(|traffic| traffic.lowered)?;
+    if lowered < snapshot.terms.threshold.max(3) {
+        return None;
+    }
+    let by = outstanding.lowered_by.as_deref().unwrap_or("somebody else");
+    let reason = format!("the canary's weight was lowered {lowered} times by {by}");
+    Some(analysis::roll_back(
+        snapshot,
+        outstanding,
+        Vec::new(),
+        &reason,
+    ))
+}
+
+/// Whether no answer of a check would let the analysis go on.
+fn cannot_be_lifted(snapshot: &Snapshot) -> bool {
+    !snapshot.problems.is_empty() || !snapshot.unreachable.is_empty()
+}
+
+/// There was no evidence for longer than the analysis may be held.
+fn evidence_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let waited = snapshot.waited(wait_of(snapshot, Reason::Evidence))?;
+    let deadline = snapshot.terms.hold_deadline;
+    if waited < deadline {
+        return None;
+    }
+    let why = snapshot.status.reason.as_deref().unwrap_or("unknown");
+    let reason = format!("the analysis was held for {deadline:#}: {why}");
+    Some(analysis::roll_back(
+        snapshot,
+        outstanding,
+        Vec::new(),
+        &reason,
+    ))
+}
+
+/// The route shows more than status wants: a write that is still to come, or somebody else's.
+fn above(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    let (shown, wanted) = (snapshot.weight(), snapshot.status_weight());
+    let has_finished_claim = snapshot.status.step.is_some();
+    if shown <= wanted || !has_finished_claim || snapshot.is_contested {
+        return None;
+    }
+    let phase = snapshot.phase();
+    let can_go_back = snapshot.primary_can_carry() || snapshot.canary_available() == 0;
+    if !can_go_back {
+        let is_analysis = matches!(phase, Some(Phase::Progressing | Phase::WaitingPromotion));
+        if is_analysis {
+            // A new analysis goes on where the traffic is: its promotion is what mends a primary.
+            let reason = format!("the canary keeps {shown} % while the primary is not ready");
+            let claim = Claim::new(snapshot).weight(shown);
+            return Some(claim.into_decision(outstanding, &reason));
+        }
+        if phase == Some(Phase::Promoting) || snapshot.is_healing() {
+            return None;
+        }
+        let reason = format!("the canary keeps {shown} % until the primary is ready");
+        return (!analysis::is_new_revision(snapshot)).then(|| wait(&reason));
+    }
+    if outstanding.is_route_unfinished(snapshot) {
+        let reason = format!(
+            "finishing step {}: the canary goes from {shown} to {wanted} %",
+            snapshot.step_number()
+        );
+        return Some(claims::finish(snapshot, outstanding, &reason));
+    }
+    let reason = format!(
+        "repairing the canary's weight, {shown} instead of {wanted} %: {}",
+        outstanding.repairs(snapshot)
+    );
+    Some(Claim::new(snapshot).into_decision(outstanding, &reason))
+}
+
+/// Somebody took traffic off the canary, or its route: it stays off until checks have passed.
+fn below(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+    if !outstanding.lowered || snapshot.is_contested || snapshot.status.step.is_none() {
+        return None;
+    }
+    let (shown, wanted) = (snapshot.weight(), snapshot.status_weight());
+    let by = outstanding
+        .lowered_by
+        .as_deref()
+        .map(|by| format!(" by {by}"))
+        .unwrap_or_default();
+    let reason = format!("canary weight was lowered from {wanted} to {shown}{by}");
+    let total = match snapshot.terms.strategy {
+        Strategy::Iterations { total, .. } => total,
+        Strategy::Weights(_) => i64::MAX,
+    };
+    let claim = Claim::new(snapshot)
+        .weight(shown)
+        .iterations_at_most(total)
+        .edit(|status| {
+            let traffic = status.traffic.get_or_insert_default();
+            traffic.before = None;
+            let lowered = traffic.lowered.unwrap_or(0);
+            traffic.lowered = Some(lowered.saturating_add(1));
+        })
+        .warning(reason.clone())
+        .steps();
+    Some(claim.into_decision(outstanding, &reason))
+}
