@@ -11,7 +11,7 @@ use crate::io::cluster::{Cluster, Scope};
 use crate::io::rights::{self, Need};
 use crate::io::{self, Io};
 use crate::objects::{CANARY, Key, Names, Policy, Problem, references};
-use crate::pass::{problems, terms};
+use crate::pass::terms::{self, layout};
 use crate::routers;
 use crate::settings::Settings;
 use crate::simulate::scenario;
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 /// What one canary adds to the needs of every canary.
 fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<Need>, Problem> {
     let names = Names::of(canary);
-    let router = routers::router(problems::provider(canary, policy))?;
+    let router = routers::router(layout::provider(canary, policy))?;
     let workload = workloads::workload(canary)?;
     let mut kinds: Vec<_> = router
         .keys(&names)

@@ -184,7 +184,10 @@ pub fn repaired_copies(view: &View<'_>, checksums: &BTreeMap<String, String>) ->
             let object = contents(view, key).ok()?;
             (hash::config_checksum(object) == *checksum).then_some(object)
         };
-        if view.object(copy.kind, &copy.name).is_some_and(is_metadata_only) || holds(&copy).is_some()
+        if view
+            .object(copy.kind, &copy.name)
+            .is_some_and(is_metadata_only)
+            || holds(&copy).is_some()
         {
             return None;
         }

@@ -9,7 +9,6 @@ pub mod decide;
 pub mod deliver;
 pub mod desired;
 pub mod observe;
-pub mod problems;
 pub mod report;
 pub mod snapshot;
 pub mod step;
@@ -83,7 +82,14 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let cluster = Cluster::new(io.kube_client());
     let records = options.places.records.as_ref();
     let server = &options.metrics_server;
-    let world = observe::world(&cluster, &options.scope, &options.policy, records, server, now);
+    let world = observe::world(
+        &cluster,
+        &options.scope,
+        &options.policy,
+        records,
+        server,
+        now,
+    );
     let world = tokio::time::timeout_at(deadline, world)
         .await
         .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;

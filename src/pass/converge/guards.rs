@@ -95,12 +95,7 @@ fn returns_traffic(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> boo
 }
 
 /// Whether writing this object takes the canary's pods away.
-fn empties_canary(
-    snapshot: &Snapshot,
-    status: &CanaryStatus,
-    key: &Key,
-    wanted: &Value,
-) -> bool {
+fn empties_canary(snapshot: &Snapshot, status: &CanaryStatus, key: &Key, wanted: &Value) -> bool {
     *key == snapshot.target_key()
         && wanted_weight(status) == 0
         && snapshot.target_replicas() > 0

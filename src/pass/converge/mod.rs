@@ -96,7 +96,9 @@ impl Converged {
 
 /// How one write ended.
 enum Outcome {
-    Written { is_as_sent: bool },
+    Written {
+        is_as_sent: bool,
+    },
     /// It was there already, or is not to be.
     Done,
     /// The step ends here.
@@ -176,9 +178,7 @@ impl Writer<'_> {
     ) -> Result<Outcome, cluster::Error> {
         let (key, status) = (&planned.key, self.status);
         for attempt in 0..ATTEMPTS {
-            if attempt > 0
-                && !guards::is_still_mine(self.cluster, snapshot, status, key).await?
-            {
+            if attempt > 0 && !guards::is_still_mine(self.cluster, snapshot, status, key).await? {
                 return Ok(Outcome::Stop);
             }
             if attempt > 0 && snapshot.step_of(key) == Some(self.step.number) {
@@ -236,8 +236,7 @@ impl Writer<'_> {
     ) -> Result<Outcome, cluster::Error> {
         let stamped = &sent["metadata"]["annotations"][STEP];
         let now = guards::reread(self.cluster, snapshot, key).await;
-        let is_stamped =
-            |object: &Arc<Value>| object["metadata"]["annotations"][STEP] == *stamped;
+        let is_stamped = |object: &Arc<Value>| object["metadata"]["annotations"][STEP] == *stamped;
         if now.is_ok() && snapshot.objects.get(key).is_some_and(is_stamped) {
             Ok(Outcome::Written { is_as_sent: true })
         } else {

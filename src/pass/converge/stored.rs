@@ -79,15 +79,13 @@ fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
     let Some(stored) = snapshot.objects.get(key) else {
         return;
     };
-    let shows_other_weight =
-        snapshot.holds_weight(key) && snapshot.weight() != wanted_weight(told);
+    let shows_other_weight = snapshot.holds_weight(key) && snapshot.weight() != wanted_weight(told);
     if **stored == *sent || shows_other_weight {
         return;
     }
     let has_template = *key == snapshot.primary_key();
-    let template = |object: &Value| {
-        has_template.then(|| template_hash(snapshot.workload.template(object)))
-    };
+    let template =
+        |object: &Value| has_template.then(|| template_hash(snapshot.workload.template(object)));
     told.stored
         .retain(|object| !key.is(&object.api_version, &object.kind, &object.name));
     told.stored.push(StoredObject {
@@ -111,8 +109,8 @@ fn forget_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Desired)
         let Some(wanted) = wanted.objects.iter().find(is_same) else {
             return true;
         };
-        let is_primarys = object.stored_template.is_some()
-            && object.stored_template == snapshot.primary_hash();
+        let is_primarys =
+            object.stored_template.is_some() && object.stored_template == snapshot.primary_hash();
         let live = snapshot.objects.get(&wanted.key);
         is_primarys || live.is_none_or(|live| **live != wanted.object)
     });

@@ -7,8 +7,8 @@ use crate::pass::snapshot::Snapshot;
 use crate::pass::step::{Answer, Answers, Decision};
 use crate::workloads::Readiness;
 
+use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::outstanding::Outstanding;
 use super::rules::{Next, Position, Rules};
 use super::{ask, conditions, promotion, rest, wait, words};
 
@@ -30,7 +30,8 @@ pub(super) fn is_new_revision(snapshot: &Snapshot) -> bool {
         }
         Some(Phase::Promoting) => {
             !snapshot.is_applied(&revision)
-                && (promotion::is_before_the_copy(snapshot) || !snapshot.is_copied(&snapshot.status))
+                && (promotion::is_before_the_copy(snapshot)
+                    || !snapshot.is_copied(&snapshot.status))
         }
         None | Some(Phase::Initializing | Phase::Terminating | Phase::Terminated) => false,
     }
@@ -278,8 +279,8 @@ fn passing(snapshot: &Snapshot, outstanding: &Outstanding, answers: &[Answer]) -
     let rules = Rules::from(&snapshot.terms);
     match rules.next(position(snapshot), &verdicts(answers)) {
         Next::Hold(held) => {
-            let text = texts(answers, &|verdict| rules.holds(verdict)).join("; ");
-            held_by_checks(snapshot, outstanding, statuses(answers), held, &text)
+            let texts = texts(answers, &|verdict| rules.holds(verdict));
+            held_by_checks(snapshot, outstanding, statuses(answers), held, &texts)
         }
         _ => advance(snapshot, outstanding, statuses(answers)),
     }
@@ -318,17 +319,21 @@ fn held_by_checks(
     outstanding: &Outstanding,
     checks: Vec<CheckStatus>,
     held: i64,
-    text: &str,
+    texts: &[String],
 ) -> Decision {
-    let said = snapshot.status.held_checks.is_some()
-        && wait_of(snapshot, Reason::Evidence).is_some();
+    let text = &*texts.join("; ");
+    let said =
+        snapshot.status.held_checks.is_some() && wait_of(snapshot, Reason::Evidence).is_some();
     if said && held > snapshot.terms.error_threshold {
         // The budget is spent and it was said: only the deadline moves now.
         return claims::unfinished(snapshot, outstanding).unwrap_or_else(|| wait(text));
     }
-    let claim = Claim::new(snapshot)
+    let mut claim = Claim::new(snapshot);
+    for text in texts {
+        claim = claim.warning(text.clone());
+    }
+    let claim = claim
         .checks(checks)
-        .warning(text.to_owned())
         .waits(Reason::Evidence)
         .edit(|status| status.held_checks = Some(held))
         .steps();
@@ -336,11 +341,7 @@ fn held_by_checks(
 }
 
 /// The next step of the strategy.
-fn advance(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    checks: Vec<CheckStatus>,
-) -> Decision {
+fn advance(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>) -> Decision {
     let names = &snapshot.names;
     let (weight, done) = (
         snapshot.status_weight(),

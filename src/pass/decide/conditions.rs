@@ -89,9 +89,10 @@ pub(super) fn set(
 
 /// The canary's pods are gone: a failed release says so, in Flagger's words.
 pub(super) fn scaled_to_zero(status: &mut CanaryStatus, kind: &str, now: Timestamp) {
-    let is_rolled_back = status.conditions.iter().any(|condition| {
-        condition.r#type == PROMOTED && condition.message == ROLLING_BACK.message
-    });
+    let is_rolled_back = status
+        .conditions
+        .iter()
+        .any(|condition| condition.r#type == PROMOTED && condition.message == ROLLING_BACK.message);
     if is_rolled_back && status.phase == Some(Phase::Failed) {
         set(status, kind, Phase::Failed, None, now);
     }
@@ -101,11 +102,7 @@ pub(super) fn scaled_to_zero(status: &mut CanaryStatus, kind: &str, now: Timesta
 /// that waits for somebody, and neither of them beside a true Ready is what was asked for. Only
 /// Ready is ever not true: one of the others that is there and false would be news to some readers.
 /// `unwell` is why the canary is not well whatever its phase says.
-pub fn set_health(
-    status: &mut CanaryStatus,
-    unwell: Option<(&'static str, &str)>,
-    now: Timestamp,
-) {
+pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)>, now: Timestamp) {
     let (ready, other) = match (unwell, status.phase) {
         (Some(_), _) => (ConditionStatus::False, Some(STALLED)),
         (None, None) => return,
@@ -118,7 +115,7 @@ pub fn set_health(
         .iter()
         .find(|condition| condition.r#type == PROMOTED);
     let (reason, message) = match (unwell, promoted) {
-        (Some((reason, message)), _) => (reason.to_owned(), super::bounds::reason(message)),
+        (Some((reason, message)), _) => (reason.to_owned(), super::claims::bounds::reason(message)),
         (None, Some(promoted)) => (promoted.reason.clone(), promoted.message.clone()),
         (None, None) => {
             let phase = status.phase.map(|phase| format!("{phase:?}"));
@@ -151,7 +148,8 @@ pub(super) fn ready(status: &CanaryStatus) -> Option<&CanaryCondition> {
 /// Whether status says already that the canary is not well, with this text.
 pub(super) fn says(snapshot: &Snapshot, text: &str) -> bool {
     ready(&snapshot.status).is_some_and(|ready| {
-        ready.status == ConditionStatus::False && ready.message == super::bounds::reason(text)
+        ready.status == ConditionStatus::False
+            && ready.message == super::claims::bounds::reason(text)
     })
 }
 

@@ -19,14 +19,11 @@
 //! A step that is due is never put off by a repair, and a repair is never put off by a step.
 
 mod analysis;
-mod bounds;
 mod claims;
 mod conditions;
-mod outstanding;
 mod promotion;
 mod records;
 mod rest;
-mod reverts;
 pub mod rules;
 mod taking_off;
 mod unusable;
@@ -39,7 +36,7 @@ use crate::pass::snapshot::Snapshot;
 use crate::pass::step::{Answers, Decision, Step};
 
 use claims::Claim;
-use outstanding::Outstanding;
+use claims::outstanding::Outstanding;
 
 /// The first question: are checks due in this pass?
 pub fn are_checks_due(snapshot: &Snapshot) -> bool {
@@ -90,7 +87,10 @@ fn suspended(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision>
         (true, _) => Some(rest("suspended")),
         (false, true) => {
             let claim = Claim::new(snapshot).word_only();
-            Some(claim.into_decision(outstanding, "resumed; the time meanwhile counts for nothing"))
+            Some(claim.into_decision(
+                outstanding,
+                "resumed; the time meanwhile counts for nothing",
+            ))
         }
         (false, false) => None,
     }
@@ -124,11 +124,7 @@ fn has_finalizer(snapshot: &Snapshot) -> bool {
         .any(|finalizer| finalizer == crate::pass::FINALIZER)
 }
 
-fn in_phase(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    answers: Option<&Answers>,
-) -> Decision {
+fn in_phase(snapshot: &Snapshot, outstanding: &Outstanding, answers: Option<&Answers>) -> Decision {
     match snapshot.phase() {
         None => rest::start(snapshot, outstanding, answers),
         Some(Phase::Initializing) => rest::initializing(snapshot, outstanding),

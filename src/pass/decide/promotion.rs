@@ -6,8 +6,8 @@ use crate::pass::snapshot::{Revision, Snapshot};
 use crate::pass::step::Decision;
 use crate::workloads::Readiness;
 
+use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::outstanding::Outstanding;
 use super::{analysis, conditions, rest, wait, words};
 
 /// The analysis has passed. A primary that loses its pods while it is updated gives its traffic to
@@ -264,7 +264,11 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
         return wait("connections to the canary drain");
     }
     let promoted = Revision {
-        spec: snapshot.status.last_promoted_spec.clone().unwrap_or_default(),
+        spec: snapshot
+            .status
+            .last_promoted_spec
+            .clone()
+            .unwrap_or_default(),
         configs: snapshot.status.promoted_configs.clone().unwrap_or_default(),
     };
     if conditions::reason(&snapshot.status) == conditions::REVERTED {
@@ -275,7 +279,10 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
             .promoted(&promoted)
             .edit(|status| status.stepped_at = None)
             .normal(words::reverted(&snapshot.names))
-            .into_decision(outstanding, "the analysis has ended, the canary goes to zero");
+            .into_decision(
+                outstanding,
+                "the analysis has ended, the canary goes to zero",
+            );
     }
     succeed(
         snapshot,

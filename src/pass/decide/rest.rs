@@ -4,11 +4,11 @@ use crate::api::status::{ConditionStatus, Layout, Phase, TargetScale};
 use crate::objects::Problem;
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::{Answers, Decision, Step};
-use crate::pass::terms;
+use crate::pass::terms::layout;
 use crate::workloads::Readiness;
 
+use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim};
-use super::outstanding::Outstanding;
 use super::{analysis, ask, conditions, decision, promotion, rest, wait, words};
 
 /// A Canary without status: everything that it needs beside the application.
@@ -22,7 +22,7 @@ pub(super) fn start(
     }
     let layout = Layout {
         primary_is_new: snapshot.primary().is_none(),
-        ..terms::layout(&snapshot.canary, &snapshot.policy)
+        ..layout::wanted(&snapshot.canary, &snapshot.policy)
     };
     let mut claim = Claim::enter(snapshot, Phase::Initializing)
         .weight(0)
@@ -85,7 +85,7 @@ pub(super) fn initializing(snapshot: &Snapshot, outstanding: &Outstanding) -> De
         let claim = Claim::new(snapshot).edit(|status| {
             let layout = status
                 .layout
-                .get_or_insert_with(|| terms::layout(&snapshot.canary, &snapshot.policy));
+                .get_or_insert_with(|| layout::wanted(&snapshot.canary, &snapshot.policy));
             layout.clients_moved = true;
         });
         return claim.into_decision(
@@ -293,12 +293,13 @@ pub(super) fn moving(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<D
         ));
     }
     if !snapshot.is_drained() {
-        return Some(wait("connections to the canary drain before the route is left"));
+        return Some(wait(
+            "connections to the canary drain before the route is left",
+        ));
     }
     let from = snapshot.phase();
     let before = snapshot.layout();
-    let changes_target =
-        before.target != to.target || before.target_kind != to.target_kind;
+    let changes_target = before.target != to.target || before.target_kind != to.target_kind;
     let layout = Layout {
         moved_from: from.filter(|phase| {
             matches!(
@@ -328,7 +329,10 @@ pub(super) fn moving(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<D
         })
         .normal(words::moving(&snapshot.names, to))
         .word_only();
-    Some(claim.into_decision(outstanding, "the Canary names other objects: the traffic moves"))
+    Some(claim.into_decision(
+        outstanding,
+        "the Canary names other objects: the traffic moves",
+    ))
 }
 
 /// A Canary that goes: the target answers again, then Services and routes are given back, then
@@ -388,7 +392,7 @@ pub(super) fn terminating(snapshot: &Snapshot, outstanding: &Outstanding) -> Dec
 /// Terminating, and not being deleted: somebody wrote that phase by hand. What is there is set up
 /// again.
 pub(super) fn not_terminating(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
-    let layout = terms::layout(&snapshot.canary, &snapshot.policy);
+    let layout = layout::wanted(&snapshot.canary, &snapshot.policy);
     let claim = Claim::enter(snapshot, Phase::Initializing)
         .weight(0)
         .fresh_counts()

@@ -7,8 +7,8 @@ use crate::pass::step::{Answers, Decision};
 use crate::pass::terms::Strategy;
 use crate::workloads::Readiness;
 
+use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::outstanding::Outstanding;
 use super::{analysis, ask, promotion, wait, words};
 
 pub(super) fn decide(
@@ -173,14 +173,13 @@ fn analysis(
     }
     match answers {
         None => Some(ask()),
-        Some(Answers::Checks(answers)) => {
-            analysis::failing(snapshot, outstanding, answers).or_else(|| {
+        Some(Answers::Checks(answers)) => analysis::failing(snapshot, outstanding, answers)
+            .or_else(|| {
                 let is_evidence = analysis::is_evidence(snapshot, answers);
                 (!is_evidence || cannot_be_lifted(snapshot))
                     .then(|| evidence_deadline(snapshot, outstanding))
                     .flatten()
-            })
-        }
+            }),
         Some(Answers::Providers(_)) => Some(wait("the checks were not asked")),
     }
 }
@@ -215,7 +214,12 @@ fn rollout_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<De
     } else {
         words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &why)
     };
-    Some(analysis::roll_back(snapshot, outstanding, Vec::new(), &text))
+    Some(analysis::roll_back(
+        snapshot,
+        outstanding,
+        Vec::new(),
+        &text,
+    ))
 }
 
 /// The primary cannot carry traffic for longer than the analysis may be held. One that was put to
@@ -271,10 +275,7 @@ fn threshold(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision>
     if failed < snapshot.terms.threshold || failed <= 0 {
         return None;
     }
-    let text = format!(
-        "the threshold is {} by now",
-        snapshot.terms.threshold
-    );
+    let text = format!("the threshold is {} by now", snapshot.terms.threshold);
     Some(analysis::roll_back_failed(
         snapshot,
         outstanding,

@@ -7,8 +7,8 @@ use crate::objects::Problem;
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
 
+use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason};
-use super::outstanding::Outstanding;
 use super::{conditions, promotion, rest, wait, words};
 
 pub(super) fn decide(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {

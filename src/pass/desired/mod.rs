@@ -74,7 +74,12 @@ pub fn desired(snapshot: &Snapshot, status: &CanaryStatus) -> Desired {
     } else {
         let primary = workload::primary(snapshot, status, &mut desired);
         let layout = status.layout.clone().unwrap_or_else(|| snapshot.layout());
-        services(snapshot, primary.as_ref(), layout.clients_moved, &mut desired);
+        services(
+            snapshot,
+            primary.as_ref(),
+            layout.clients_moved,
+            &mut desired,
+        );
         if layout.clients_moved {
             if let Some(autoscaler) = snapshot.autoscaler
                 && primary.is_some()

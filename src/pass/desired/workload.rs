@@ -85,9 +85,10 @@ fn is_to_be_copied(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
 
 /// Whether a primary that has never served follows a target that was mended meanwhile.
 fn is_to_be_made_anew(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
-    let is_new = status.layout.as_ref().is_some_and(|layout| {
-        layout.primary_is_new && !layout.clients_moved
-    });
+    let is_new = status
+        .layout
+        .as_ref()
+        .is_some_and(|layout| layout.primary_is_new && !layout.clients_moved);
     status.phase == Some(Phase::Initializing)
         && is_new
         && snapshot.restored.is_none()
@@ -140,11 +141,7 @@ fn raised(snapshot: &Snapshot, status: &CanaryStatus, live: &Value) -> Value {
     let was_at_zero = snapshot.target_scale() == TargetScale::Zero
         && target_scale(status, count) == TargetScale::Zero;
     let has_autoscaler = snapshot.canary.spec.autoscaler_ref.is_some();
-    if is_at_rest
-        && was_at_zero
-        && !has_autoscaler
-        && count > snapshot.workload.replicas(live)
-    {
+    if is_at_rest && was_at_zero && !has_autoscaler && count > snapshot.workload.replicas(live) {
         snapshot.workload.scaled(live, count)
     } else {
         live.clone()

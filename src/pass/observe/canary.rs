@@ -4,18 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use super::{SnapshotError, World, keys, restored};
+use super::configs::read_configs;
+use super::{SnapshotError, World, keys, problems, restored};
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase, Wait};
 use crate::io::cluster::{Cluster, Error, Scope};
 use crate::objects::hash::config_checksum;
-use crate::objects::references::Reference;
-use crate::objects::{CONFIG_MAP, Key, Objects, Problem, SECRET, configs, references};
-use crate::pass::problems;
+use crate::objects::{Key, Objects, Problem, configs};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::terms::Strategy;
+use crate::pass::terms::layout;
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// The snapshot of one canary: what was listed, and what only it needs.
 ///
@@ -54,7 +53,7 @@ pub async fn snapshot(
 
 /// What the lists of the pass hold for this canary.
 fn listed(world: &World, canary: &Canary) -> Result<Snapshot, SnapshotError> {
-    let names = problems::names(canary);
+    let names = layout::names(canary);
     let resolved = problems::resolve(canary, &names, &world.policy, &world.metrics_server)
         .map_err(SnapshotError::Invalid)?;
     let keys: BTreeSet<Key> = keys(canary, &world.policy).into_iter().collect();
@@ -166,49 +165,29 @@ fn read_route(snapshot: &mut Snapshot) {
 /// Other objects in the namespace that claim the hosts of this canary's route.
 fn find_rivals(world: &World, snapshot: &mut Snapshot) {
     let others = world.others.get(&snapshot.names.namespace);
-    let rivals = others.into_iter().flatten().filter(|(_, other)| {
-        snapshot.router.is_rival(&snapshot.view(), other)
-    });
+    let rivals = others
+        .into_iter()
+        .flatten()
+        .filter(|(_, other)| snapshot.router.is_rival(&snapshot.view(), other));
     snapshot.rivals = rivals.map(|(key, _)| key.clone()).collect();
 }
 
 /// Where the Canary names other objects, and those can take the traffic over.
 fn moves_to(snapshot: &mut Snapshot) -> Option<crate::api::status::Layout> {
-    let layout = problems::moves_to(&snapshot.canary, &snapshot.policy)?;
-    let workload = crate::workloads::of_kind(&layout.target_kind)?;
-    let target = Key::new(workload.kind(), &*layout.target);
+    let wanted = layout::moves_to(&snapshot.canary, &snapshot.policy)?;
+    let workload = crate::workloads::of_kind(&wanted.target_kind)?;
+    let target = Key::new(workload.kind(), &*wanted.target);
     if !snapshot.objects.contains_key(&target) {
         let why = format!(
             "{} {}/{} does not exist",
-            layout.target_kind, snapshot.names.namespace, layout.target
+            wanted.target_kind, snapshot.names.namespace, wanted.target
         );
         snapshot
             .problems
             .push(Problem::field("spec.targetRef", why));
         return None;
     }
-    Some(layout)
-}
-
-/// Whether this pass may copy the target to the primary, or back: then contents are needed.
-fn may_copy(snapshot: &Snapshot) -> bool {
-    let Snapshot { status, terms, .. } = snapshot;
-    let done = status.iterations.unwrap_or(0);
-    match status.phase {
-        _ if status.step.is_none() || snapshot.primary().is_none() => true,
-        None | Some(Phase::Initializing | Phase::Promoting) => true,
-        Some(Phase::Failed) => status.previous_spec.is_some(),
-        Some(Phase::Progressing | Phase::WaitingPromotion) => {
-            terms.skip_analysis
-                || match &terms.strategy {
-                    Strategy::Weights(weights) => weights
-                        .last()
-                        .is_none_or(|last| status.canary_weight.unwrap_or(0) >= i64::from(*last)),
-                    Strategy::Iterations { total, .. } => done > *total,
-                }
-        }
-        Some(_) => false,
-    }
+    Some(wanted)
 }
 
 /// What a primary that is to be made starts from. Without it none is made.
@@ -219,133 +198,8 @@ async fn read_restored(world: &World, snapshot: &mut Snapshot) -> Result<(), Sna
     Ok(())
 }
 
-/// Reads the tracked configs: contents where they have changed since their checksum was taken or
-/// will be copied, and the copies where they will be written or are not as they were.
-async fn read_configs(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) {
-    let template = snapshot
-        .target()
-        .map(|target| snapshot.workload.template(target).clone());
-    if let Some(template) = template.filter(|_| snapshot.policy.config_tracking) {
-        let copying = may_copy(snapshot);
-        let restored = snapshot.restored.clone();
-        let restored = restored.as_ref().map(|restored| &restored.template);
-        let templates = [Some(&template), restored].into_iter().flatten();
-        for Reference { key, .. } in templates.flat_map(references::of) {
-            if *key.kind == CONFIG_MAP && !copying {
-                take_listed(world, snapshot, &key);
-                continue;
-            }
-            read(cluster, snapshot, &key).await;
-            if copying {
-                read(cluster, snapshot, &configs::copy_key(&key)).await;
-                read(cluster, snapshot, &configs::previous_key(&key)).await;
-            }
-        }
-        for key in configs::unread(&snapshot.view(), &template) {
-            snapshot.keys.remove(&key);
-            read(cluster, snapshot, &key).await;
-        }
-        match configs::checksums(&snapshot.view(), &template) {
-            Ok(checksums) => {
-                snapshot.checksums = checksums.tracked;
-                snapshot.versions = checksums.versions;
-            }
-            // What cannot be looked at counts as unchanged: it starts nothing.
-            Err(problem) => {
-                if snapshot.unreachable.is_empty() {
-                    snapshot.problems.push(problem);
-                }
-                snapshot.checksums = snapshot.status.tracked_configs.clone().unwrap_or_default();
-            }
-        }
-        if let Some(restored) = &snapshot.restored
-            && let Err(problem) = configs::tracked(&snapshot.view(), &restored.template)
-        {
-            let problem = restored.problem(&problem);
-            snapshot.problems.push(problem);
-        }
-        read_copies(cluster, world, snapshot).await;
-    }
-    // What a claim named is looked at, whatever the phase has become since.
-    let objects = snapshot.status.step.iter().flat_map(|step| &step.objects);
-    let named: Vec<Key> = objects
-        .filter_map(|object| {
-            let kind = [&CONFIG_MAP, &SECRET]
-                .into_iter()
-                .find(|kind| kind.kind == object.kind)?;
-            (object.api_version == "v1").then(|| Key::new(kind, &*object.name))
-        })
-        .collect();
-    for key in named {
-        read(cluster, snapshot, &key).await;
-    }
-}
-
-/// Takes the metadata of a ConfigMap from the list of the pass.
-fn take_listed(world: &World, snapshot: &mut Snapshot, key: &Key) {
-    if snapshot.keys.contains(key) {
-        return;
-    }
-    snapshot.keys.insert(key.clone());
-    if let Some(why) = world.unreadable(key.kind) {
-        snapshot.unread.insert(key.clone());
-        if !snapshot.unreachable.contains(&why) {
-            snapshot.unreachable.push(why);
-        }
-    }
-    let listed = world.objects.get(&snapshot.names.namespace);
-    if let Some(metadata) = listed.and_then(|listed| listed.get(key)) {
-        snapshot.objects.insert(key.clone(), metadata.clone());
-    }
-}
-
-/// The primary's copies of what was promoted, where they are not as a pass has seen them: what is
-/// gone or was changed is written again from the config itself, or from what was kept of it.
-async fn read_copies(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) {
-    let promoted = snapshot.status.promoted_configs.clone().unwrap_or_default();
-    for name in promoted.keys() {
-        let Some(config) = configs::key_of_status(name) else {
-            continue;
-        };
-        let copy = configs::copy_key(&config);
-        if *copy.kind == CONFIG_MAP {
-            take_listed(world, snapshot, &copy);
-        } else {
-            read(cluster, snapshot, &copy).await;
-        }
-        let is_known = configs::is_at_known_version(&snapshot.view(), &copy);
-        if is_known {
-            continue;
-        }
-        for key in [copy, config.clone(), configs::previous_key(&config)] {
-            snapshot.keys.remove(&key);
-            read(cluster, snapshot, &key).await;
-        }
-    }
-    // A later pass need not look at what is as it was promoted.
-    for (name, checksum) in &promoted {
-        let Some(copy) = configs::key_of_status(name).map(|config| configs::copy_key(&config))
-        else {
-            continue;
-        };
-        let is_known = configs::is_at_known_version(&snapshot.view(), &copy);
-        let Some(object) = snapshot.objects.get(&copy) else {
-            continue;
-        };
-        let version = object["metadata"]["resourceVersion"].as_str();
-        if let Some(version) = version
-            && (is_known || config_checksum(object) == *checksum)
-        {
-            let version = version.to_owned();
-            snapshot
-                .versions
-                .insert(configs::status_key(&copy), version);
-        }
-    }
-}
-
 /// Reads one object into the snapshot.
-async fn read(cluster: &Cluster, snapshot: &mut Snapshot, key: &Key) {
+pub(super) async fn read(cluster: &Cluster, snapshot: &mut Snapshot, key: &Key) {
     if snapshot.keys.contains(key) {
         return;
     }

@@ -2,6 +2,8 @@
 //! only some canaries need. Reads only, always the most recent state.
 
 mod canary;
+mod configs;
+mod problems;
 mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +15,12 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::api::status::Phase;
 use crate::io::cluster::{Cluster, Error, Scope};
+use crate::objects::configs::{copy_key, key_of_status};
 use crate::objects::{
-    CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, configs, references,
+    CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, references,
 };
 use crate::pass::deliver::records::Records;
-use crate::pass::problems;
+use crate::pass::terms::layout;
 use crate::{routers, workloads};
 
 use restored::Promotions;
@@ -108,12 +111,17 @@ pub async fn world(
 /// The objects that every canary has, whatever its phase: those that its traffic goes through, and
 /// those that it asks for.
 fn keys(canary: &Canary, policy: &Policy) -> Vec<Key> {
-    let provider = problems::provider(canary, policy);
+    let provider = layout::provider(canary, policy);
     let kind = &canary.spec.target_ref.kind;
     let mut keys = keys_of(canary, &Names::of(canary), provider, kind);
-    if let Some(layout) = problems::layout(canary) {
-        let names = problems::names(canary);
-        keys.extend(keys_of(canary, &names, &layout.provider, &layout.target_kind));
+    if let Some(layout) = layout::current(canary) {
+        let names = layout::names(canary);
+        keys.extend(keys_of(
+            canary,
+            &names,
+            &layout.provider,
+            &layout.target_kind,
+        ));
     }
     keys
 }
@@ -168,7 +176,9 @@ impl World {
             // Items of a list come without these.
             item["apiVersion"] = kind.api_version().into();
             item["kind"] = named.into();
-            kept.entry(namespace).or_default().insert(key, Arc::new(item));
+            kept.entry(namespace)
+                .or_default()
+                .insert(key, Arc::new(item));
         }
     }
 
@@ -176,10 +186,9 @@ impl World {
     fn config_maps(&self) -> BTreeMap<String, BTreeSet<Key>> {
         let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
         for canary in self.canaries.iter().filter(|_| self.policy.config_tracking) {
-            let names = problems::names(canary);
-            let kind = problems::layout(canary).map_or(&canary.spec.target_ref.kind, |layout| {
-                &layout.target_kind
-            });
+            let names = layout::names(canary);
+            let kind = layout::current(canary)
+                .map_or(&canary.spec.target_ref.kind, |layout| &layout.target_kind);
             let Some(workload) = workloads::of_kind(kind) else {
                 continue;
             };
@@ -189,15 +198,20 @@ impl World {
                 .get(&names.namespace)
                 .and_then(|here| here.get(&key));
             let referred = target.map(|target| references::of(workload.template(target)));
-            let referred = referred.into_iter().flatten().map(|reference| reference.key);
+            let referred = referred
+                .into_iter()
+                .flatten()
+                .map(|reference| reference.key);
             let promoted = canary.status.iter().flat_map(|status| {
                 let promoted = status.promoted_configs.iter().flatten();
-                promoted.filter_map(|(name, _)| configs::key_of_status(name))
+                promoted.filter_map(|(name, _)| key_of_status(name))
             });
-            let keys = referred.chain(promoted).filter(|key| *key.kind == CONFIG_MAP);
+            let keys = referred
+                .chain(promoted)
+                .filter(|key| *key.kind == CONFIG_MAP);
             let wanted = wanted.entry(names.namespace).or_default();
             for key in keys {
-                wanted.insert(configs::copy_key(&key));
+                wanted.insert(copy_key(&key));
                 wanted.insert(key);
             }
         }

@@ -3,12 +3,12 @@
 
 use tokio::sync::OnceCell;
 
+use super::SnapshotError;
 use crate::api::status::Phase;
 use crate::io::git::{Kept, Trail};
 use crate::objects::Names;
 use crate::objects::hash::template_hash;
 use crate::pass::deliver::records::Records;
-use super::SnapshotError;
 use crate::pass::snapshot::{Restored, Snapshot};
 use crate::records;
 

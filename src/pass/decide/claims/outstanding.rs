@@ -21,21 +21,21 @@ const OTHERS: &str = "others";
 const NOBODY_KNOWN: &str = "unknown";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outstanding {
+pub(in crate::pass::decide) struct Outstanding {
     /// Claimed, and written by nobody since: to be finished as claimed.
-    pub(super) unfinished: BTreeSet<Key>,
+    pub(in crate::pass::decide) unfinished: BTreeSet<Key>,
     /// Not as status says for another reason: to be claimed anew.
-    pub(super) drifted: BTreeSet<Key>,
+    pub(in crate::pass::decide) drifted: BTreeSet<Key>,
     /// Of the last claim, and not seen to have been written for it.
-    pub(super) unconfirmed: BTreeSet<Key>,
+    pub(in crate::pass::decide) unconfirmed: BTreeSet<Key>,
     /// Somebody took traffic off the canary; it is not raised again without a check.
-    pub(super) lowered: bool,
+    pub(in crate::pass::decide) lowered: bool,
     /// Who, where it can be told.
-    pub(super) lowered_by: Option<String>,
+    pub(in crate::pass::decide) lowered_by: Option<String>,
 }
 
 impl Outstanding {
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
+    pub(in crate::pass::decide) fn of(snapshot: &Snapshot) -> Self {
         let unfinished = snapshot.open();
         let is_route_unfinished = unfinished.iter().any(|key| snapshot.holds_weight(key));
         let lowered = snapshot.unreadable_route.is_none()
@@ -64,17 +64,17 @@ impl Outstanding {
     }
 
     /// What the next claim has to write, whatever else it is about.
-    pub(super) fn carried(&self) -> impl Iterator<Item = &Key> {
+    pub(in crate::pass::decide) fn carried(&self) -> impl Iterator<Item = &Key> {
         self.unfinished.iter().chain(&self.drifted)
     }
 
     /// Whether the traffic is not where the last claim wanted it.
-    pub(super) fn is_route_unfinished(&self, snapshot: &Snapshot) -> bool {
+    pub(in crate::pass::decide) fn is_route_unfinished(&self, snapshot: &Snapshot) -> bool {
         self.unfinished.iter().any(|key| snapshot.holds_weight(key))
     }
 
     /// In words: what is repaired, and whose change that was.
-    pub(super) fn repairs(&self, snapshot: &Snapshot) -> String {
+    pub(in crate::pass::decide) fn repairs(&self, snapshot: &Snapshot) -> String {
         let texts: Vec<_> = self
             .carried()
             .map(|key| match last_writer(snapshot, key) {
@@ -88,7 +88,7 @@ impl Outstanding {
 
 /// Counts the repairs of a claim, and tells how often an object was repaired in a row if that is
 /// to be said.
-pub(super) fn count_repairs(
+pub(in crate::pass::decide) fn count_repairs(
     snapshot: &Snapshot,
     status: &mut CanaryStatus,
     repaired: &BTreeSet<Key>,
@@ -141,7 +141,7 @@ fn may_be_put_off(snapshot: &Snapshot, key: &Key) -> bool {
             .is_some_and(|autoscaler| *autoscaler.kind() == *key.kind)
 }
 
-pub(super) fn is_put_off(snapshot: &Snapshot, key: &Key) -> bool {
+pub(in crate::pass::decide) fn is_put_off(snapshot: &Snapshot, key: &Key) -> bool {
     let Some(repairs) = &snapshot.status.repairs else {
         return false;
     };
@@ -188,6 +188,6 @@ fn last_writer(snapshot: &Snapshot, key: &Key) -> Option<String> {
 }
 
 /// Whether clients are led by this object.
-pub(super) fn leads_clients(snapshot: &Snapshot, key: &Key) -> bool {
+pub(in crate::pass::decide) fn leads_clients(snapshot: &Snapshot, key: &Key) -> bool {
     snapshot.is_route(key) || (*key.kind == SERVICE && *key == snapshot.apex_key())
 }

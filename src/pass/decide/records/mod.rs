@@ -2,6 +2,8 @@
 //! outbox. The record is made in the very write that makes it true, so that neither can be lost
 //! without the other.
 
+mod reverts;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
@@ -18,7 +20,7 @@ use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Strategy};
 use crate::records;
 
-use super::{conditions, reverts};
+use super::conditions;
 
 /// Steps that a release remembers.
 const STEPS_MAX: usize = 32;

@@ -24,12 +24,12 @@ fn cut(text: &str, max: usize) -> String {
 }
 
 /// A reason as status keeps it.
-pub(super) fn reason(text: &str) -> String {
+pub(in crate::pass::decide) fn reason(text: &str) -> String {
     cut(text, REASON_MAX)
 }
 
 /// The first Events count as much as the last one, which says how it ended.
-pub(super) fn of_events(events: &mut Vec<StepEvent>) {
+pub(in crate::pass::decide) fn of_events(events: &mut Vec<StepEvent>) {
     while events.len() > EVENTS_MAX {
         events.remove(EVENTS_MAX - 2);
     }
@@ -47,7 +47,7 @@ fn bytes(text: &str, max: usize) -> String {
     text[..end].to_owned()
 }
 
-pub(super) fn of_status(status: &mut CanaryStatus) {
+pub(in crate::pass::decide) fn of_status(status: &mut CanaryStatus) {
     if let Some(text) = &mut status.reason {
         *text = reason(text);
     }

@@ -7,54 +7,43 @@ use serde_json::Value;
 
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
-use crate::api::status::Layout;
 use crate::metrics::{self, Check};
 use crate::objects::metadata::{self, Ownership};
 use crate::objects::{Key, Names, Objects, Policy, Problem, SERVICE, View};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::terms::{self, Terms};
+use crate::pass::terms::{self, Terms, layout};
 use crate::routers::{self, Router};
 use crate::workloads::{self, Autoscaler, Workload};
 
 /// The plug-ins and terms that a Canary names, and what is wrong with it. Whatever that is, what
 /// takes traffic off is known: the plug-ins of the layout, and the terms that were valid last.
-pub struct Resolved {
-    pub terms: Terms,
-    pub checks: Vec<Check>,
-    pub router: &'static dyn Router,
-    pub workload: &'static dyn Workload,
-    pub autoscaler: Option<&'static dyn Autoscaler>,
-    pub problems: Vec<Problem>,
-}
-
-/// The routing provider of a canary.
-pub fn provider<'a>(canary: &'a Canary, policy: &'a Policy) -> &'a str {
-    canary
-        .spec
-        .provider
-        .as_deref()
-        .filter(|name| !name.is_empty())
-        .unwrap_or(&policy.mesh_provider)
+pub(super) struct Resolved {
+    pub(super) terms: Terms,
+    pub(super) checks: Vec<Check>,
+    pub(super) router: &'static dyn Router,
+    pub(super) workload: &'static dyn Workload,
+    pub(super) autoscaler: Option<&'static dyn Autoscaler>,
+    pub(super) problems: Vec<Problem>,
 }
 
 /// Everything that the manifest names.
 ///
 /// # On failure
 /// A Canary whose traffic went nowhere yet, and whose provider or target is of no known kind.
-pub fn resolve(
+pub(super) fn resolve(
     canary: &Canary,
     names: &Names,
     policy: &Policy,
     metrics_server: &str,
 ) -> Result<Resolved, Vec<Problem>> {
     let mut problems = Vec::new();
-    let wanted_router = routers::router(provider(canary, policy))
+    let wanted_router = routers::router(layout::provider(canary, policy))
         .map_err(|problem| problems.push(problem))
         .ok();
     let wanted_workload = workloads::workload(canary)
         .map_err(|problem| problems.push(problem))
         .ok();
-    let layout = layout(canary);
+    let layout = layout::current(canary);
     let router = layout
         .and_then(|layout| routers::router(&layout.provider).ok())
         .or(wanted_router);
@@ -69,7 +58,11 @@ pub fn resolve(
         .ok()
         .flatten();
     problems.extend(unsupported(canary));
-    problems.extend(wanted_router.iter().flat_map(|router| router.problems(canary)));
+    problems.extend(
+        wanted_router
+            .iter()
+            .flat_map(|router| router.problems(canary)),
+    );
     let view = View {
         canary,
         names,
@@ -122,38 +115,6 @@ fn last_valid(
     (terms, metrics::valid_checks(&view, metrics_server))
 }
 
-/// The objects that the traffic goes through by now.
-pub fn layout(canary: &Canary) -> Option<&Layout> {
-    canary.status.as_ref()?.layout.as_ref()
-}
-
-/// The names of the objects that the traffic goes through: those that status remembers, or those
-/// that the Canary asks for.
-pub fn names(canary: &Canary) -> Names {
-    let names = Names::of(canary);
-    match layout(canary) {
-        Some(layout) if !layout.target.is_empty() && !layout.service.is_empty() => {
-            names.laid_out(&layout.target, &layout.service)
-        }
-        _ => names,
-    }
-}
-
-/// The layout that the Canary asks for, where the traffic goes through another one.
-pub fn moves_to(canary: &Canary, policy: &Policy) -> Option<Layout> {
-    let now = layout(canary)?;
-    let wanted = terms::layout(canary, policy);
-    let id = |layout: &Layout| {
-        (
-            layout.provider.clone(),
-            layout.target_kind.clone(),
-            layout.target.clone(),
-            layout.service.clone(),
-        )
-    };
-    (id(now) != id(&wanted)).then_some(wanted)
-}
-
 /// Fields that ask for something which this version does not do: never ignored.
 fn unsupported(canary: &Canary) -> Vec<Problem> {
     let spec = &canary.spec;
@@ -199,7 +160,7 @@ fn bounds_of_scaler(canary: &Canary) -> Option<Problem> {
 
 /// What the objects must be like: a target that can be released, and nothing of somebody else
 /// under the names of what Davy makes.
-pub fn of_objects(snapshot: &mut Snapshot) {
+pub(super) fn of_objects(snapshot: &mut Snapshot) {
     if let Some(target) = snapshot.target() {
         let mut problems = snapshot.workload.problems(&snapshot.view(), target);
         if let Ownership::Anothers = metadata::ownership(target, &snapshot.names) {
@@ -211,7 +172,7 @@ pub fn of_objects(snapshot: &mut Snapshot) {
             snapshot.foreign.insert(key);
         }
         snapshot.problems.extend(problems);
-    } else if snapshot.phase().is_some() && !snapshot.unread.contains(&snapshot.target_key()) {
+    } else if !snapshot.unread.contains(&snapshot.target_key()) {
         let names = &snapshot.names;
         let kind = snapshot.workload.kind().kind;
         let why = format!("{kind} {}/{} does not exist", names.namespace, names.target);
@@ -228,9 +189,8 @@ pub fn of_objects(snapshot: &mut Snapshot) {
 /// adopted, one with another controller is an error, and a primary must be ours.
 fn ownership(snapshot: &mut Snapshot) {
     let names = snapshot.names.clone();
-    let may_be_adopted = |snapshot: &Snapshot, key: &Key| {
-        *key == snapshot.apex_key() || snapshot.is_route(key)
-    };
+    let may_be_adopted =
+        |snapshot: &Snapshot, key: &Key| *key == snapshot.apex_key() || snapshot.is_route(key);
     let mut foreign = BTreeSet::new();
     let mut problems = Vec::new();
     let mut awaited = Vec::new();
@@ -287,10 +247,10 @@ fn is_made(snapshot: &Snapshot, key: &Key) -> bool {
 
 /// Two Canaries that would write the same thing: neither advances. Judged over all Canaries that
 /// could write, before any selection.
-pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<Problem>> {
+pub(super) fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<Problem>> {
     let mut claims: BTreeMap<(String, String, String), Vec<String>> = BTreeMap::new();
     for canary in canaries.iter().filter(|canary| may_write(canary)) {
-        let names = names(canary);
+        let names = layout::names(canary);
         let name = format!("{}/{}", names.namespace, names.canary);
         let mut claim = |field: &str, what: String| {
             let who = claims
@@ -304,7 +264,8 @@ pub fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String, Vec<P
         claim("spec.targetRef", format!("{} {}", target.kind, target.name));
         let services = [&names.apex, &names.apex_primary, &names.apex_canary]
             .map(|service| Key::new(&SERVICE, &**service));
-        let routes = routers::router(provider(canary, policy)).map(|router| router.keys(&names));
+        let routes =
+            routers::router(layout::provider(canary, policy)).map(|router| router.keys(&names));
         for key in routes.unwrap_or_default().into_iter().chain(services) {
             claim("spec.service.name", key.to_string());
         }

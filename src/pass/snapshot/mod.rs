@@ -1,17 +1,19 @@
 //! Everything that one pass knows of one canary, as plain data, and what follows from it without
 //! a choice: hashes, readiness, the weight on the route, what the last claim left unfinished.
 
+mod revisions;
+mod times;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::canary::Canary;
-use crate::api::status::{CanaryStatus, Layout, Phase, Step, TargetScale, Wait};
+use crate::api::status::{CanaryStatus, Layout, Phase, TargetScale};
 use crate::metrics::Check;
-use crate::objects::hash::{content_hash, template_hash, unmarked_hash};
-use crate::objects::patch::{step_of, written_at};
+use crate::objects::hash::content_hash;
 use crate::objects::{
     CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, View,
 };
@@ -104,10 +106,6 @@ pub struct Revision {
     pub spec: String,
     pub configs: BTreeMap<String, String>,
 }
-
-/// A pass may read for so long after its `now`, and clocks of nodes differ: a time that is further
-/// ahead is no time.
-const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 impl Snapshot {
     pub fn view(&self) -> View<'_> {
@@ -297,159 +295,6 @@ impl Snapshot {
         self.canary_available() > 0 && self.canary_readiness() == Readiness::Ready
     }
 
-    /// What the target asks to have released.
-    pub fn revision(&self) -> Revision {
-        let spec = self
-            .target()
-            .map(|target| template_hash(self.workload.template(target)))
-            .unwrap_or_default();
-        Revision {
-            spec,
-            configs: self.checksums.clone(),
-        }
-    }
-
-    /// The revision that was last acted upon, as status has it.
-    pub fn applied_revision(&self) -> Revision {
-        Revision {
-            spec: self.status.last_applied_spec.clone().unwrap_or_default(),
-            configs: self.status.tracked_configs.clone().unwrap_or_default(),
-        }
-    }
-
-    /// Hash of the template that a promotion would copy to the primary now.
-    pub fn copy_hash(&self) -> Option<String> {
-        let target = self.target()?;
-        Some(template_hash(
-            &self.workload.primary_template(&self.view(), target),
-        ))
-    }
-
-    /// Hash of the template that the primary has.
-    pub fn primary_hash(&self) -> Option<String> {
-        self.primary()
-            .map(|primary| template_hash(self.workload.template(primary)))
-    }
-
-    /// Whether a template of the primary that was sent with one hash is stored with the other: the
-    /// same, unless a policy of the cluster changes what is written.
-    pub fn is_stored_as(&self, sent: Option<&str>, stored: Option<&str>) -> bool {
-        let key = self.primary_key();
-        sent == stored
-            || self.status.stored.iter().any(|object| {
-                key.is(&object.api_version, &object.kind, &object.name)
-                    && object.sent_template.is_some()
-                    && object.sent_template.as_deref() == sent
-                    && object.stored_template.as_deref() == stored
-            })
-    }
-
-    /// Whether the primary already has all that would be copied from the target now.
-    pub fn is_on_primary(&self) -> bool {
-        self.primary().is_some()
-            && self.is_stored_as(self.copy_hash().as_deref(), self.primary_hash().as_deref())
-            && self.has_promoted_configs()
-    }
-
-    fn has_promoted_configs(&self) -> bool {
-        let had = self.status.promoted_configs.as_ref();
-        had.is_none_or(|had| *had == self.checksums)
-    }
-
-    /// Whether the primary runs what the target carries, but for the marks of a restart in place.
-    pub fn is_on_restarted_primary(&self) -> bool {
-        let (Some(target), Some(primary)) = (self.target(), self.primary()) else {
-            return false;
-        };
-        let copy = self.workload.primary_template(&self.view(), target);
-        unmarked_hash(&copy) == unmarked_hash(self.workload.template(primary))
-            && self.has_promoted_configs()
-    }
-
-    /// The revision that status names as the last one acted upon.
-    pub fn is_applied(&self, revision: &Revision) -> bool {
-        self.status.last_applied_spec.as_deref() == Some(&revision.spec)
-            && self
-                .status
-                .tracked_configs
-                .as_ref()
-                .is_none_or(|had| *had == revision.configs)
-    }
-
-    pub fn is_promoted(&self, revision: &Revision) -> bool {
-        self.status.last_promoted_spec.as_deref() == Some(&revision.spec)
-            && self
-                .status
-                .promoted_configs
-                .as_ref()
-                .is_none_or(|had| *had == revision.configs)
-    }
-
-    /// Whether a promotion that this status speaks of, adopted or ours, is in the primary. The
-    /// annotation tells a copy of the same template with other configs; an adopted one has
-    /// Flagger's, and nothing to compare.
-    pub fn is_copied(&self, status: &CanaryStatus) -> bool {
-        self.primary().is_some_and(|primary| {
-            let template = self.workload.template(primary);
-            let id = &template["metadata"]["annotations"]["flagger-id"];
-            let hash = template_hash(template);
-            self.is_stored_as(status.primary_spec.as_deref(), Some(&hash))
-                && (status.previous_spec.is_none() || *id == self.flagger_id(status))
-        })
-    }
-
-    /// The annotation that a promotion of this status leaves on the primary's pods. It follows
-    /// from the Canary and the revision, so that a repeated copy restarts nothing.
-    pub fn flagger_id(&self, status: &CanaryStatus) -> String {
-        crate::objects::hash::identifier(&[
-            &self.names.uid,
-            status.primary_spec.as_deref().unwrap_or_default(),
-            &status
-                .tracked_configs
-                .iter()
-                .flatten()
-                .fold(String::new(), |text, (name, sum)| {
-                    format!("{text}{name}={sum};")
-                }),
-        ])
-    }
-
-    /// Whether the primary has the template back that it had before the promotion that failed.
-    /// Where only configs were promoted the two templates differ in the annotation alone.
-    pub fn has_earlier(&self, status: &CanaryStatus) -> bool {
-        let hash = self.primary_hash();
-        self.is_stored_as(status.primary_spec.as_deref(), hash.as_deref())
-            && self
-                .primary()
-                .is_some_and(|primary| !self.is_of_failed(status, self.workload.template(primary)))
-    }
-
-    /// The template that the primary had before the promotion that failed, for putting it back.
-    pub fn earlier_template(&self, status: &CanaryStatus) -> Option<&Value> {
-        self.history
-            .iter()
-            .map(|object| self.workload.template(object))
-            .filter(|template| !self.is_of_failed(status, template))
-            .find(|template| status.primary_spec.as_deref() == Some(&*template_hash(template)))
-    }
-
-    /// Whether a template is the one that was promoted and failed; `previous_spec` is its hash now.
-    fn is_of_failed(&self, status: &CanaryStatus, template: &Value) -> bool {
-        let failed = CanaryStatus {
-            primary_spec: status.previous_spec.clone(),
-            tracked_configs: status.tracked_configs.clone(),
-            ..CanaryStatus::default()
-        };
-        let hash = template_hash(template);
-        self.is_stored_as(status.previous_spec.as_deref(), Some(&hash))
-            && template["metadata"]["annotations"]["flagger-id"] == self.flagger_id(&failed)
-    }
-
-    /// A promotion failed, and the primary has not taken the traffic back yet.
-    pub fn is_healing(&self) -> bool {
-        self.phase() == Some(Phase::Failed) && self.status.previous_spec.is_some()
-    }
-
     pub fn resource_version(&self, key: &Key) -> &str {
         self.objects
             .get(key)
@@ -472,108 +317,6 @@ impl Snapshot {
             .is_some_and(|object| {
                 object.stored == content_hash(live) && object.sent == content_hash(wanted)
             })
-    }
-
-    /// The objects of the last claim that nobody has written since: still to be written.
-    pub fn open(&self) -> BTreeSet<Key> {
-        let Some(step) = &self.status.step else {
-            return BTreeSet::new();
-        };
-        self.claimed(step)
-            .filter(|(key, version)| self.resource_version(key) == *version)
-            .map(|(key, _)| key.clone())
-            .collect()
-    }
-
-    /// The objects of the last claim that do not bear its number, whoever wrote them since: a late
-    /// pass may still write them for it.
-    pub fn unproven(&self) -> BTreeSet<Key> {
-        let Some(step) = &self.status.step else {
-            return BTreeSet::new();
-        };
-        self.claimed(step)
-            .filter(|(key, _)| self.step_of(key) != Some(step.number))
-            .map(|(key, _)| key.clone())
-            .collect()
-    }
-
-    /// The step that last wrote an object, as far as its annotation tells.
-    pub fn step_of(&self, key: &Key) -> Option<i64> {
-        self.objects.get(key).and_then(|object| step_of(object))
-    }
-
-    /// The objects of a step with the resourceVersions that its claim saw.
-    fn claimed<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = (&'a Key, &'a str)> {
-        step.objects.iter().filter_map(|object| {
-            let named = |key: &&Key| key.is(&object.api_version, &object.kind, &object.name);
-            let key = self.keys.iter().find(named)?;
-            let may_be_written = !self.foreign.contains(key) && !self.unread.contains(key);
-            may_be_written.then_some((key, &*object.resource_version))
-        })
-    }
-
-    /// A time that status or an object speaks of, unless it lies in the future.
-    fn sound(&self, time: Timestamp) -> Option<Timestamp> {
-        (time.duration_since(self.now) <= AHEAD_MAX).then_some(time)
-    }
-
-    /// When traffic last moved, as far as the cluster or status tells. Where a later step has
-    /// written the same objects for another reason, status remembers it.
-    pub fn moved_at(&self) -> Option<Timestamp> {
-        let traffic = self.status.traffic.clone().unwrap_or_default();
-        let claimed_at = self.status.step.as_ref().map(|step| step.time.0);
-        let is_of_move = |key: &Key| {
-            let step = self.step_of(key);
-            traffic.step == 0 || step.is_none_or(|step| step <= traffic.step)
-        };
-        let written = self
-            .router
-            .keys(&self.names)
-            .into_iter()
-            .chain([self.apex_key()])
-            .filter(is_of_move)
-            .filter_map(|key| self.objects.get(&key))
-            .filter_map(|object| written_at(object, self.now).or(claimed_at))
-            .filter_map(|time| self.sound(time))
-            .max();
-        let remembered = traffic.moved_at.and_then(|at| self.sound(at.0));
-        written.max(remembered)
-    }
-
-    /// Whether connections had time to leave the side that lost the traffic: by the clock since
-    /// the route changed, not by counting passes.
-    pub fn is_drained(&self) -> bool {
-        self.moved_at()
-            .is_none_or(|at| self.now.duration_since(at) >= self.terms.drain())
-    }
-
-    /// Whether an interval has passed since the analysis last took a step, and since its weight was
-    /// written. Repairs of other things put nothing off.
-    pub fn is_due(&self) -> bool {
-        let status = &self.status;
-        let stepped = status.stepped_at.as_ref().map(|at| at.0);
-        let claimed = status.step.as_ref().map(|step| step.time.0);
-        let Some(stepped) = stepped.or(claimed).and_then(|at| self.sound(at)) else {
-            return true;
-        };
-        let moved = status.traffic.as_ref().and_then(|_| self.moved_at());
-        let last = moved.map_or(stepped, |moved| moved.max(stepped));
-        self.terms.is_due(last, self.now)
-    }
-
-    /// How long a reason to wait has lasted.
-    pub fn waited(&self, wait: Option<&Wait>) -> Option<SignedDuration> {
-        let since = self.sound(wait?.since.0)?;
-        Some(self.now.duration_since(since))
-    }
-
-    /// Whether a reason to wait has been gone for so long that it is a new one when it returns.
-    pub fn is_over(&self, wait: &Wait) -> bool {
-        let is_sound = self.sound(wait.since.0).is_some();
-        // Passes come once an interval: what was gone in two of them may have been gone between.
-        let lasting = (self.terms.drain() * 2).min(self.terms.progress_deadline());
-        let gone = wait.gone.as_ref().map(|gone| gone.0);
-        !is_sound || gone.is_some_and(|gone| self.now.duration_since(gone) >= lasting)
     }
 
     /// The layout that the traffic goes through.

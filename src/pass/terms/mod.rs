@@ -1,13 +1,14 @@
 //! The terms of a canary's release: its analysis with defaults filled in and units resolved.
 //! What cannot be resolved is a problem that names the field.
 
+pub mod layout;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::analysis::{Analysis, OnNoData};
 use crate::api::canary::Canary;
-use crate::api::status::{AnalysisSettings, Layout};
-use crate::objects::{Names, Policy, Problem, duration};
-use crate::pass::problems;
+use crate::api::status::AnalysisSettings;
+use crate::objects::{Policy, Problem, duration};
 use crate::routers::Router;
 use crate::workloads::ReadinessRule;
 
@@ -54,18 +55,6 @@ pub enum Strategy {
 pub fn analysis(canary: &Canary) -> Option<&Analysis> {
     let spec = &canary.spec;
     spec.analysis.as_ref().or(spec.canary_analysis.as_ref())
-}
-
-/// The objects that a Canary asks its traffic to go through.
-pub fn layout(canary: &Canary, policy: &Policy) -> Layout {
-    let names = Names::of(canary);
-    Layout {
-        provider: problems::provider(canary, policy).to_owned(),
-        target_kind: canary.spec.target_ref.kind.clone(),
-        target: names.target,
-        service: names.apex,
-        ..Layout::default()
-    }
 }
 
 /// What the analysis is judged by, for a later pass that finds the Canary invalid.

@@ -4,7 +4,7 @@ use crate::api::record::{ImageChange, News, Outcome, Revert};
 use crate::api::status::{CanaryStatus, Step};
 use crate::pass::snapshot::Snapshot;
 
-use super::records::{cut, wait};
+use super::{cut, wait};
 
 /// The manifest that asks for what was rolled back is to ask for what the primary runs again.
 pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: Outcome) {

@@ -1,0 +1,106 @@
+//! The clocks of a release: each reason to wait has its own, kept in status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::status::{Wait, Waits};
+use crate::pass::snapshot::Snapshot;
+
+use super::Claim;
+
+/// A reason to wait, each with a clock of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pass::decide) enum Reason {
+    Rollout,
+    Evidence,
+    Primary,
+}
+
+impl Reason {
+    pub(in crate::pass::decide) fn of(self, waits: &Waits) -> Option<&Wait> {
+        match self {
+            Self::Rollout => waits.rollout.as_ref(),
+            Self::Evidence => waits.evidence.as_ref(),
+            Self::Primary => waits.primary.as_ref(),
+        }
+    }
+
+    fn slot(self, waits: &mut Waits) -> &mut Option<Wait> {
+        match self {
+            Self::Rollout => &mut waits.rollout,
+            Self::Evidence => &mut waits.evidence,
+            Self::Primary => &mut waits.primary,
+        }
+    }
+}
+
+/// How far a rollout is, in pods.
+pub(in crate::pass::decide) fn progress(
+    snapshot: &Snapshot,
+    object: Option<&serde_json::Value>,
+) -> i64 {
+    object.map_or(0, |object| snapshot.workload.progress(object))
+}
+
+/// The clock of a reason, if it runs.
+pub(in crate::pass::decide) fn wait_of(snapshot: &Snapshot, reason: Reason) -> Option<&Wait> {
+    let wait = reason.of(snapshot.status.waits.as_ref()?)?;
+    (!snapshot.is_over(wait)).then_some(wait)
+}
+
+impl Claim<'_> {
+    /// The clock of a reason runs: from now, or since it began.
+    pub(in crate::pass::decide) fn waits(mut self, reason: Reason) -> Self {
+        let wait = wait_of(self.snapshot, reason).cloned();
+        let best = match reason {
+            Reason::Rollout => Some(progress(self.snapshot, self.snapshot.target())),
+            Reason::Primary => Some(progress(self.snapshot, self.snapshot.primary())),
+            Reason::Evidence => None,
+        };
+        let waits = self.status.waits.get_or_insert_default();
+        *reason.slot(waits) = Some(match wait {
+            Some(wait) => Wait { gone: None, ..wait },
+            None => Wait {
+                since: Time(self.snapshot.now),
+                gone: None,
+                best,
+            },
+        });
+        self
+    }
+
+    /// A rollout has come further than ever: its clock begins anew.
+    pub(in crate::pass::decide) fn progressed(mut self, reason: Reason, best: i64) -> Self {
+        let waits = self.status.waits.get_or_insert_default();
+        *reason.slot(waits) = Some(Wait {
+            since: Time(self.snapshot.now),
+            gone: None,
+            best: Some(best),
+        });
+        self
+    }
+
+    /// The reason is gone: if it stays so for an interval, its clock begins anew when it returns.
+    pub(in crate::pass::decide) fn waits_no_more(mut self, reason: Reason) -> Self {
+        let snapshot = self.snapshot;
+        let wait = wait_of(snapshot, reason).cloned();
+        let now = Time(snapshot.now);
+        if let Some(waits) = &mut self.status.waits {
+            *reason.slot(waits) = wait
+                .filter(|wait| !has_been_gone(snapshot, wait))
+                .map(|wait| Wait {
+                    gone: wait.gone.or(Some(now)),
+                    ..wait
+                });
+            if *waits == Waits::default() {
+                self.status.waits = None;
+            }
+        }
+        self
+    }
+}
+
+/// Whether the reason was away at an earlier pass, an interval ago, and is at this one.
+fn has_been_gone(snapshot: &Snapshot, wait: &Wait) -> bool {
+    let gone = wait.gone.as_ref().map(|gone| gone.0);
+    gone.is_some_and(|gone| snapshot.now.duration_since(gone) >= snapshot.terms.drain())
+}

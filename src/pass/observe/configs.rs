@@ -1,0 +1,172 @@
+//! Reading the configs that a canary tracks, and the primary's copies of them.
+
+use std::collections::BTreeMap;
+
+use crate::api::status::Phase;
+use crate::io::cluster::Cluster;
+use crate::objects::hash::config_checksum;
+use crate::objects::references::Reference;
+use crate::objects::{CONFIG_MAP, Key, SECRET, configs, references};
+use crate::pass::snapshot::Snapshot;
+use crate::pass::terms::Strategy;
+
+use super::World;
+use super::canary::read;
+
+/// Whether this pass may copy the target to the primary, or back: then contents are needed.
+fn may_copy(snapshot: &Snapshot) -> bool {
+    let Snapshot { status, terms, .. } = snapshot;
+    let done = status.iterations.unwrap_or(0);
+    match status.phase {
+        _ if status.step.is_none() || snapshot.primary().is_none() => true,
+        None | Some(Phase::Initializing | Phase::Promoting) => true,
+        Some(Phase::Failed) => status.previous_spec.is_some(),
+        Some(Phase::Progressing | Phase::WaitingPromotion) => {
+            terms.skip_analysis
+                || match &terms.strategy {
+                    Strategy::Weights(weights) => weights
+                        .last()
+                        .is_none_or(|last| status.canary_weight.unwrap_or(0) >= i64::from(*last)),
+                    Strategy::Iterations { total, .. } => done > *total,
+                }
+        }
+        Some(_) => false,
+    }
+}
+
+/// Reads the tracked configs: contents where they have changed since their checksum was taken or
+/// will be copied, and the copies where they will be written or are not as they were.
+pub(super) async fn read_configs(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) {
+    let template = snapshot
+        .target()
+        .map(|target| snapshot.workload.template(target).clone());
+    if let Some(template) = template.filter(|_| snapshot.policy.config_tracking) {
+        let copying = may_copy(snapshot);
+        let restored = snapshot.restored.clone();
+        let restored = restored.as_ref().map(|restored| &restored.template);
+        let templates = [Some(&template), restored].into_iter().flatten();
+        for Reference { key, .. } in templates.flat_map(references::of) {
+            if *key.kind == CONFIG_MAP && !copying {
+                take_listed(world, snapshot, &key);
+                continue;
+            }
+            read(cluster, snapshot, &key).await;
+            if copying {
+                read(cluster, snapshot, &configs::copy_key(&key)).await;
+                read(cluster, snapshot, &configs::previous_key(&key)).await;
+            }
+        }
+        for key in configs::unread(&snapshot.view(), &template) {
+            snapshot.keys.remove(&key);
+            read(cluster, snapshot, &key).await;
+        }
+        match configs::checksums(&snapshot.view(), &template) {
+            Ok(checksums) => {
+                snapshot.checksums = checksums.tracked;
+                snapshot.versions = checksums.versions;
+            }
+            // What cannot be looked at counts as unchanged: it starts nothing.
+            Err(problem) => {
+                if snapshot.unreachable.is_empty() {
+                    snapshot.problems.push(problem);
+                }
+                snapshot.checksums = snapshot.status.tracked_configs.clone().unwrap_or_default();
+            }
+        }
+        if let Some(restored) = &snapshot.restored
+            && let Err(problem) = configs::tracked(&snapshot.view(), &restored.template)
+        {
+            let problem = restored.problem(&problem);
+            snapshot.problems.push(problem);
+        }
+        read_copies(cluster, world, snapshot).await;
+    }
+    // What a claim named is looked at, whatever the phase has become since.
+    let objects = snapshot.status.step.iter().flat_map(|step| &step.objects);
+    let named: Vec<Key> = objects
+        .filter_map(|object| {
+            let kind = [&CONFIG_MAP, &SECRET]
+                .into_iter()
+                .find(|kind| kind.kind == object.kind)?;
+            (object.api_version == "v1").then(|| Key::new(kind, &*object.name))
+        })
+        .collect();
+    for key in named {
+        read(cluster, snapshot, &key).await;
+    }
+}
+
+/// Takes the metadata of a ConfigMap from the list of the pass.
+fn take_listed(world: &World, snapshot: &mut Snapshot, key: &Key) {
+    if snapshot.keys.contains(key) {
+        return;
+    }
+    snapshot.keys.insert(key.clone());
+    if let Some(why) = world.unreadable(key.kind) {
+        snapshot.unread.insert(key.clone());
+        if !snapshot.unreachable.contains(&why) {
+            snapshot.unreachable.push(why);
+        }
+    }
+    let listed = world.objects.get(&snapshot.names.namespace);
+    if let Some(metadata) = listed.and_then(|listed| listed.get(key)) {
+        snapshot.objects.insert(key.clone(), metadata.clone());
+    }
+}
+
+/// What the primary's copies should hold by now, by name in `status`.
+fn expected_copies(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let status = &snapshot.status;
+    match status.phase {
+        None | Some(Phase::Initializing) => snapshot.checksums.clone(),
+        Some(Phase::Promoting) if snapshot.is_copied(status) => {
+            status.tracked_configs.clone().unwrap_or_default()
+        }
+        Some(_) => status.promoted_configs.clone().unwrap_or_default(),
+    }
+}
+
+/// The primary's copies of what was promoted, where they are not as a pass has seen them: what is
+/// gone or was changed is written again from the config itself, or from what was kept of it.
+async fn read_copies(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) {
+    let promoted = expected_copies(snapshot);
+    for name in promoted.keys() {
+        let Some(config) = configs::key_of_status(name) else {
+            continue;
+        };
+        let copy = configs::copy_key(&config);
+        if *copy.kind == CONFIG_MAP {
+            take_listed(world, snapshot, &copy);
+        } else {
+            read(cluster, snapshot, &copy).await;
+        }
+        let is_known = configs::is_at_known_version(&snapshot.view(), &copy);
+        if is_known {
+            continue;
+        }
+        for key in [copy, config.clone(), configs::previous_key(&config)] {
+            snapshot.keys.remove(&key);
+            read(cluster, snapshot, &key).await;
+        }
+    }
+    // A later pass need not look at what is as it was promoted.
+    for (name, checksum) in &promoted {
+        let Some(copy) = configs::key_of_status(name).map(|config| configs::copy_key(&config))
+        else {
+            continue;
+        };
+        let is_known = configs::is_at_known_version(&snapshot.view(), &copy);
+        let Some(object) = snapshot.objects.get(&copy) else {
+            continue;
+        };
+        let version = object["metadata"]["resourceVersion"].as_str();
+        if let Some(version) = version
+            && (is_known || config_checksum(object) == *checksum)
+        {
+            let version = version.to_owned();
+            snapshot
+                .versions
+                .insert(configs::status_key(&copy), version);
+        }
+    }
+}

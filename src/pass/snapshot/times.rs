@@ -1,0 +1,119 @@
+//! What the last claim left unfinished, and when things happened: by the clock, whoever counts passes.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::status::{Step, Wait};
+use crate::objects::Key;
+use crate::objects::patch::{step_of, written_at};
+
+use super::Snapshot;
+
+/// A pass may read for so long after its `now`, and clocks of nodes differ: a time that is further
+/// ahead is no time.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+impl Snapshot {
+    /// The objects of the last claim that nobody has written since: still to be written.
+    pub fn open(&self) -> BTreeSet<Key> {
+        let Some(step) = &self.status.step else {
+            return BTreeSet::new();
+        };
+        self.claimed(step)
+            .filter(|(key, version)| self.resource_version(key) == *version)
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// The objects of the last claim that do not bear its number, whoever wrote them since: a late
+    /// pass may still write them for it.
+    pub fn unproven(&self) -> BTreeSet<Key> {
+        let Some(step) = &self.status.step else {
+            return BTreeSet::new();
+        };
+        self.claimed(step)
+            .filter(|(key, _)| self.step_of(key) != Some(step.number))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// The step that last wrote an object, as far as its annotation tells.
+    pub fn step_of(&self, key: &Key) -> Option<i64> {
+        self.objects.get(key).and_then(|object| step_of(object))
+    }
+
+    /// The objects of a step with the resourceVersions that its claim saw.
+    fn claimed<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = (&'a Key, &'a str)> {
+        step.objects.iter().filter_map(|object| {
+            let named = |key: &&Key| key.is(&object.api_version, &object.kind, &object.name);
+            let key = self.keys.iter().find(named)?;
+            let may_be_written = !self.foreign.contains(key) && !self.unread.contains(key);
+            may_be_written.then_some((key, &*object.resource_version))
+        })
+    }
+
+    /// A time that status or an object speaks of, unless it lies in the future.
+    fn sound(&self, time: Timestamp) -> Option<Timestamp> {
+        (time.duration_since(self.now) <= AHEAD_MAX).then_some(time)
+    }
+
+    /// When traffic last moved, as far as the cluster or status tells. Where a later step has
+    /// written the same objects for another reason, status remembers it.
+    pub fn moved_at(&self) -> Option<Timestamp> {
+        let traffic = self.status.traffic.clone().unwrap_or_default();
+        let claimed_at = self.status.step.as_ref().map(|step| step.time.0);
+        let is_of_move = |key: &Key| {
+            let step = self.step_of(key);
+            traffic.step == 0 || step.is_none_or(|step| step <= traffic.step)
+        };
+        let written = self
+            .router
+            .keys(&self.names)
+            .into_iter()
+            .chain([self.apex_key()])
+            .filter(is_of_move)
+            .filter_map(|key| self.objects.get(&key))
+            .filter_map(|object| written_at(object, self.now).or(claimed_at))
+            .filter_map(|time| self.sound(time))
+            .max();
+        let remembered = traffic.moved_at.and_then(|at| self.sound(at.0));
+        written.max(remembered)
+    }
+
+    /// Whether connections had time to leave the side that lost the traffic: by the clock since
+    /// the route changed, not by counting passes.
+    pub fn is_drained(&self) -> bool {
+        self.moved_at()
+            .is_none_or(|at| self.now.duration_since(at) >= self.terms.drain())
+    }
+
+    /// Whether an interval has passed since the analysis last took a step, and since its weight was
+    /// written. Repairs of other things put nothing off.
+    pub fn is_due(&self) -> bool {
+        let status = &self.status;
+        let stepped = status.stepped_at.as_ref().map(|at| at.0);
+        let claimed = status.step.as_ref().map(|step| step.time.0);
+        let Some(stepped) = stepped.or(claimed).and_then(|at| self.sound(at)) else {
+            return true;
+        };
+        let moved = status.traffic.as_ref().and_then(|_| self.moved_at());
+        let last = moved.map_or(stepped, |moved| moved.max(stepped));
+        self.terms.is_due(last, self.now)
+    }
+
+    /// How long a reason to wait has lasted.
+    pub fn waited(&self, wait: Option<&Wait>) -> Option<SignedDuration> {
+        let since = self.sound(wait?.since.0)?;
+        Some(self.now.duration_since(since))
+    }
+
+    /// Whether a reason to wait has been gone for so long that it is a new one when it returns.
+    pub fn is_over(&self, wait: &Wait) -> bool {
+        let is_sound = self.sound(wait.since.0).is_some();
+        // Passes come once an interval: what was gone in two of them may have been gone between.
+        let lasting = (self.terms.drain() * 2).min(self.terms.progress_deadline());
+        let gone = wait.gone.as_ref().map(|gone| gone.0);
+        !is_sound || gone.is_some_and(|gone| self.now.duration_since(gone) >= lasting)
+    }
+}
