@@ -99,7 +99,7 @@ pub(super) fn p2_only_what_was_analysed_is_copied(moment: &Moment<'_>) -> Result
     Ok(())
 }
 
-fn images(workload: &Value) -> Vec<&Value> {
+pub(super) fn images(workload: &Value) -> Vec<&Value> {
     let containers = workload["spec"]["template"]["spec"]["containers"].as_array();
     containers
         .into_iter()
@@ -248,7 +248,12 @@ pub(super) fn p9_nothing_is_analysed_twice(moment: &Moment<'_>) -> Result<(), St
     };
     let starts = claim.phase() == "Progressing"
         && matches!(previous.phase(), "Initialized" | "Succeeded" | "Finalising");
-    if starts && claim.applied() == previous.promoted() {
+    // A primary that somebody has changed since does not run what was promoted.
+    let primary = moment.ledger.get(&moment.release.names.primary());
+    let runs = primary.map(|primary| template_hash(&primary["spec"]["template"]));
+    let is_changed = previous.phase() == "Finalising"
+        && runs.as_deref() != previous.status()["primarySpec"].as_str();
+    if starts && claim.applied() == previous.promoted() && !is_changed {
         return Err("the promoted revision is analysed again".to_owned());
     }
     Ok(())
