@@ -108,7 +108,7 @@ const ROOMS: &[Room] = &[
         never: EFFECTS,
     },
     Room {
-        path: "pass/converge/plan.rs",
+        path: "pass/desired",
         may_use: &["api", "objects", "pass", "routers", "workloads"],
         never: &[
             "async fn",

@@ -2,14 +2,15 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::status::{CanaryStatus, CheckStatus, Phase, TargetScale, Verdict};
+use crate::api::status::{CanaryStatus, CheckStatus, Phase, TargetScale};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answer, Answers, Decision};
+use crate::pass::step::{Answers, Decision};
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::rules::{Next, Position, Rules};
+use super::judging::{passing, position};
+use super::rules::{Next, Rules};
 use super::{ask, conditions, promotion, rest, wait, words};
 
 /// New is what was neither promoted last nor is on the primary already. A failed revision is held
@@ -221,127 +222,12 @@ fn ready_again(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
     Some(claim.into_decision(outstanding, "primary and canary are ready"))
 }
 
-/// What failing checks lead to: one is counted, enough of them roll back, and so do answers that
-/// never come where that is asked for.
-pub(super) fn failing(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    answers: &[Answer],
-) -> Option<Decision> {
-    let rules = Rules::from(&snapshot.terms);
-    let checks = statuses(answers);
-    let next = rules.next(position(snapshot), &verdicts(answers));
-    let failed_texts = || texts(answers, &|verdict| rules.counts(verdict));
-    match next {
-        Next::RollBack(failed) => Some(roll_back_failed(
-            snapshot,
-            outstanding,
-            checks,
-            &failed_texts(),
-            failed,
-        )),
-        Next::Count(failed) => {
-            let texts = failed_texts();
-            let reason = format!(
-                "{} ({failed} of {} failed checks)",
-                texts.join("; "),
-                rules.threshold
-            );
-            let mut claim = Claim::new(snapshot)
-                .edit(|status| status.failed_checks = Some(failed))
-                .checks(checks)
-                .steps();
-            for text in texts {
-                claim = claim.warning(text);
-            }
-            Some(claim.into_decision(outstanding, &reason))
-        }
-        Next::GiveUp(held) => {
-            let text = texts(answers, &|verdict| rules.holds(verdict)).join("; ");
-            let reason = format!("no evidence in {held} passes: {text}");
-            Some(roll_back(snapshot, outstanding, checks, &reason))
-        }
-        _ => None,
-    }
-}
-
-/// Whether these answers tell anything.
-pub(super) fn is_evidence(snapshot: &Snapshot, answers: &[Answer]) -> bool {
-    let rules = Rules::from(&snapshot.terms);
-    !matches!(
-        rules.next(position(snapshot), &verdicts(answers)),
-        Next::Hold(_)
-    )
-}
-
-/// No check has failed: what is missing holds the weight, and else the release goes on.
-fn passing(snapshot: &Snapshot, outstanding: &Outstanding, answers: &[Answer]) -> Decision {
-    let rules = Rules::from(&snapshot.terms);
-    match rules.next(position(snapshot), &verdicts(answers)) {
-        Next::Hold(held) => {
-            let texts = texts(answers, &|verdict| rules.holds(verdict));
-            held_by_checks(snapshot, outstanding, statuses(answers), held, &texts)
-        }
-        _ => advance(snapshot, outstanding, statuses(answers)),
-    }
-}
-
-fn statuses(answers: &[Answer]) -> Vec<CheckStatus> {
-    answers.iter().map(|answer| answer.status.clone()).collect()
-}
-
-fn verdicts(answers: &[Answer]) -> Vec<Verdict> {
-    answers.iter().map(|answer| answer.status.verdict).collect()
-}
-
-/// What is said of the checks with such a verdict.
-fn texts(answers: &[Answer], is_meant: &dyn Fn(Verdict) -> bool) -> Vec<String> {
-    let meant = answers
-        .iter()
-        .filter(|answer| is_meant(answer.status.verdict));
-    meant.filter_map(|answer| answer.halt.clone()).collect()
-}
-
-fn position(snapshot: &Snapshot) -> Position {
-    let status = &snapshot.status;
-    Position {
-        weight: snapshot.status_weight(),
-        iterations: status.iterations.unwrap_or(0),
-        failed_checks: status.failed_checks.unwrap_or(0),
-        held_checks: status.held_checks.unwrap_or(0),
-    }
-}
-
-/// No evidence is neither success nor a bad release. It has a budget of its own; what happens
-/// when that is spent is for the user to say, and by default the weight is held.
-fn held_by_checks(
+/// The next step of the strategy.
+pub(super) fn advance(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
     checks: Vec<CheckStatus>,
-    held: i64,
-    texts: &[String],
 ) -> Decision {
-    let text = &*texts.join("; ");
-    let said =
-        snapshot.status.held_checks.is_some() && wait_of(snapshot, Reason::Evidence).is_some();
-    if said && held > snapshot.terms.error_threshold {
-        // The budget is spent and it was said: only the deadline moves now.
-        return claims::unfinished(snapshot, outstanding).unwrap_or_else(|| wait(text));
-    }
-    let mut claim = Claim::new(snapshot);
-    for text in texts {
-        claim = claim.warning(text.clone());
-    }
-    let claim = claim
-        .checks(checks)
-        .waits(Reason::Evidence)
-        .edit(|status| status.held_checks = Some(held))
-        .steps();
-    claim.into_decision(outstanding, text)
-}
-
-/// The next step of the strategy.
-fn advance(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>) -> Decision {
     let names = &snapshot.names;
     let (weight, done) = (
         snapshot.status_weight(),

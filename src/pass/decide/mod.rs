@@ -5,7 +5,7 @@
 //!
 //! | | what | where |
 //! |---|---|---|
-//! | 1 | deletion: the target serves again, what was adopted is given back, the Canary goes | [`rest`] |
+//! | 1 | deletion: the target serves again, what was adopted is given back, the Canary goes | [`ending`] |
 //! | 2 | suspended: nothing is touched, and no clock runs | here |
 //! | 3 | taking traffic off, and to the side that has pods: a dead canary, a dead primary, a deadline, the threshold, failing checks, a revision that is no longer asked for | [`taking_off`] |
 //! | – | a Canary that is not valid, or whose objects could not be read, does not get further | [`unusable`] |
@@ -13,14 +13,15 @@
 //! | 5 | a new revision, a target that was set back, objects of other names | [`analysis`], [`rest`] |
 //! | 6 | readiness of primary and canary | [`analysis`] |
 //! | 7 | the interval | [`analysis`] |
-//! | 8 | checks, and the next step of the strategy | [`analysis`], [`promotion`] |
+//! | 8 | checks, and the next step of the strategy | [`judging`], [`analysis`], [`promotion`] |
 //! | 9 | drift: repaired in the claim of whatever else is done, else by a claim of its own | [`claims`] |
 //!
 //! A step that is due is never put off by a repair, and a repair is never put off by a step.
 
 mod analysis;
 mod claims;
-mod conditions;
+mod ending;
+mod judging;
 mod promotion;
 mod records;
 mod rest;
@@ -29,7 +30,8 @@ mod taking_off;
 mod unusable;
 mod words;
 
-pub use conditions::{ROUTE_BEHIND, set_health};
+use words::conditions;
+pub use words::conditions::{ROUTE_BEHIND, set_health};
 
 use crate::api::status::{EventType, Phase};
 use crate::pass::snapshot::Snapshot;
@@ -62,7 +64,7 @@ fn deletion(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> 
     if !has_finalizer(snapshot) {
         return Some(rest("the Canary is being deleted"));
     }
-    Some(rest::terminating(snapshot, outstanding))
+    Some(ending::terminating(snapshot, outstanding))
 }
 
 /// Suspended means untouched. Where a release is under way its clocks stand still: status notes
@@ -140,7 +142,7 @@ fn in_phase(snapshot: &Snapshot, outstanding: &Outstanding, answers: Option<&Ans
         }
         Some(Phase::Promoting) => promotion::promoting(snapshot, outstanding),
         Some(Phase::Finalising) => promotion::finalising(snapshot, outstanding),
-        Some(Phase::Terminating) => rest::not_terminating(snapshot, outstanding),
+        Some(Phase::Terminating) => ending::not_terminating(snapshot, outstanding),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::{analysis, ask, promotion, wait, words};
+use super::{analysis, ask, judging, promotion, wait, words};
 
 pub(super) fn decide(
     snapshot: &Snapshot,
@@ -173,13 +173,14 @@ fn analysis(
     }
     match answers {
         None => Some(ask()),
-        Some(Answers::Checks(answers)) => analysis::failing(snapshot, outstanding, answers)
-            .or_else(|| {
-                let is_evidence = analysis::is_evidence(snapshot, answers);
+        Some(Answers::Checks(answers)) => {
+            judging::failing(snapshot, outstanding, answers).or_else(|| {
+                let is_evidence = judging::is_evidence(snapshot, answers);
                 (!is_evidence || cannot_be_lifted(snapshot))
                     .then(|| evidence_deadline(snapshot, outstanding))
                     .flatten()
-            }),
+            })
+        }
         Some(Answers::Providers(_)) => Some(wait("the checks were not asked")),
     }
 }

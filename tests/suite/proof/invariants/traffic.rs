@@ -54,6 +54,10 @@ pub(super) fn t3_one_step_at_a_time(moment: &Moment<'_>) -> Result<(), String> {
     if claim.phase() == "Failed" && claim.may_heal() && to == 100 {
         return Ok(());
     }
+    // A primary without pods leaves it to the canary to serve.
+    if to == 100 && claim.primary_available < 1 && claim.canary_available > 0 {
+        return Ok(());
+    }
     let next = moment
         .release
         .schedule()

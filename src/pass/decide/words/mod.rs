@@ -1,5 +1,7 @@
 //! The texts of Events: Flagger's, letter for letter, since people and dashboards look for them.
 
+pub(super) mod conditions;
+
 use jiff::SignedDuration;
 
 use crate::api::status::{Layout, Phase};

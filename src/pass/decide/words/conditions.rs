@@ -8,9 +8,9 @@ use crate::api::status::{CanaryCondition, CanaryStatus, ConditionStatus, Phase};
 
 use crate::pass::snapshot::Snapshot;
 
-use super::words;
+use crate::pass::decide::words;
 
-pub(super) const PROMOTED: &str = "Promoted";
+pub(in crate::pass::decide) const PROMOTED: &str = "Promoted";
 /// The canary serves what was asked for.
 const READY: &str = "Ready";
 /// On the way there.
@@ -18,48 +18,48 @@ const RECONCILING: &str = "Reconciling";
 /// Not on the way any more: somebody must change something.
 const STALLED: &str = "Stalled";
 /// Why an analysis ended without a verdict: the target was set back while it ran.
-pub(super) const REVERTED: &str = "Reverted";
+pub(in crate::pass::decide) const REVERTED: &str = "Reverted";
 /// Why a canary failed that had passed its analysis.
-pub(super) const PROMOTION_FAILED: &str = "PromotionFailed";
+pub(in crate::pass::decide) const PROMOTION_FAILED: &str = "PromotionFailed";
 
 /// Why a Canary is not acted upon: it, or what it refers to, is not valid.
-pub(super) const INVALID: &str = "Invalid";
+pub(in crate::pass::decide) const INVALID: &str = "Invalid";
 /// Why a Canary at rest is not well: nothing serves.
-pub(super) const PRIMARY_DOWN: &str = "PrimaryNotReady";
+pub(in crate::pass::decide) const PRIMARY_DOWN: &str = "PrimaryNotReady";
 /// Why a Canary is not well although its status is: the route cannot be written.
 pub const ROUTE_BEHIND: &str = "RouteNotWritten";
 
 /// What a phase is called where its own name would tell too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cause {
-    pub(super) reason: &'static str,
-    pub(super) message: &'static str,
+pub(in crate::pass::decide) struct Cause {
+    pub(in crate::pass::decide) reason: &'static str,
+    pub(in crate::pass::decide) message: &'static str,
 }
 
-pub(super) const REVERTING: Cause = Cause {
+pub(in crate::pass::decide) const REVERTING: Cause = Cause {
     reason: REVERTED,
     message: "Target set back to the promoted revision, routing all traffic to primary.",
 };
-pub(super) const REVERT_DONE: Cause = Cause {
+pub(in crate::pass::decide) const REVERT_DONE: Cause = Cause {
     reason: REVERTED,
     message: "Target set back to the promoted revision, analysis ended.",
 };
 /// The canary still runs: Flagger's message, that it is at zero, is not true yet.
-pub(super) const ROLLING_BACK: Cause = Cause {
+pub(in crate::pass::decide) const ROLLING_BACK: Cause = Cause {
     reason: "Failed",
     message: "Canary analysis failed, routing all traffic to primary.",
 };
-pub(super) const HEALING: Cause = Cause {
+pub(in crate::pass::decide) const HEALING: Cause = Cause {
     reason: PROMOTION_FAILED,
     message: "Promotion failed, primary not ready: its previous template is put back.",
 };
-pub(super) const HEALED: Cause = Cause {
+pub(in crate::pass::decide) const HEALED: Cause = Cause {
     reason: PROMOTION_FAILED,
     message: "Promotion failed, primary has its previous template back.",
 };
 
 /// Sets the phase and what `Promoted` says of it.
-pub(super) fn set(
+pub(in crate::pass::decide) fn set(
     status: &mut CanaryStatus,
     kind: &str,
     phase: Phase,
@@ -88,7 +88,11 @@ pub(super) fn set(
 }
 
 /// The canary's pods are gone: a failed release says so, in Flagger's words.
-pub(super) fn scaled_to_zero(status: &mut CanaryStatus, kind: &str, now: Timestamp) {
+pub(in crate::pass::decide) fn scaled_to_zero(
+    status: &mut CanaryStatus,
+    kind: &str,
+    now: Timestamp,
+) {
     let is_rolled_back = status
         .conditions
         .iter()
@@ -115,7 +119,10 @@ pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)
         .iter()
         .find(|condition| condition.r#type == PROMOTED);
     let (reason, message) = match (unwell, promoted) {
-        (Some((reason, message)), _) => (reason.to_owned(), super::claims::bounds::reason(message)),
+        (Some((reason, message)), _) => (
+            reason.to_owned(),
+            crate::pass::decide::claims::bounds::reason(message),
+        ),
         (None, Some(promoted)) => (promoted.reason.clone(), promoted.message.clone()),
         (None, None) => {
             let phase = status.phase.map(|phase| format!("{phase:?}"));
@@ -140,16 +147,16 @@ pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)
 }
 
 /// Condition Ready, if status has it.
-pub(super) fn ready(status: &CanaryStatus) -> Option<&CanaryCondition> {
+pub(in crate::pass::decide) fn ready(status: &CanaryStatus) -> Option<&CanaryCondition> {
     let mut conditions = status.conditions.iter();
     conditions.find(|condition| condition.r#type == READY)
 }
 
 /// Whether status says already that the canary is not well, with this text.
-pub(super) fn says(snapshot: &Snapshot, text: &str) -> bool {
+pub(in crate::pass::decide) fn says(snapshot: &Snapshot, text: &str) -> bool {
     ready(&snapshot.status).is_some_and(|ready| {
         ready.status == ConditionStatus::False
-            && ready.message == super::claims::bounds::reason(text)
+            && ready.message == crate::pass::decide::claims::bounds::reason(text)
     })
 }
 
@@ -191,7 +198,7 @@ fn put(
 }
 
 /// The reason that condition `Promoted` gives.
-pub(super) fn reason(status: &CanaryStatus) -> &str {
+pub(in crate::pass::decide) fn reason(status: &CanaryStatus) -> &str {
     status
         .conditions
         .iter()
