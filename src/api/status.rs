@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
 use serde_json::Value;
 
+use crate::api::named::Named;
 use crate::api::record::Release;
 use crate::api::schema;
 
@@ -125,6 +126,11 @@ pub struct CanaryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::by_config")]
     pub config_versions: Option<BTreeMap<String, String>>,
+
+    /// What the Canary named on its Services and its route when the last step was claimed. What is
+    /// taken out of the Canary is taken off them; what was never named stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Named>,
 
     /// The last step: what one pass said it would do before it did it.
     #[serde(skip_serializing_if = "Option::is_none")]
