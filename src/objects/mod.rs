@@ -12,6 +12,7 @@ pub mod configs;
 pub mod duration;
 pub mod hash;
 pub mod metadata;
+pub mod names;
 pub mod patch;
 pub mod pod_template;
 mod ports;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use davy::api::canary::{AutoscalerReference, Canary, CanarySpec};
 use davy::objects::{
     CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, Key, Kind, Names, Objects, Policy, Problem,
-    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, patch, services,
+    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, names, patch, services,
 };
 use davy::workloads::{self, Readiness, ReadinessRule, Workload};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ static SUBJECTS: &[(&str, Answer)] = &[
                 .into_iter()
                 .collect())
         })
+    }),
+    ("objects/names", |case| {
+        let problems = names::problems(&case.view(), case.present_target());
+        yaml(&problems.iter().map(Problem::to_string).collect::<Vec<_>>())
     }),
     ("objects/configs", configs),
     ("objects/restored-configs", |case| {
@@ -248,6 +252,10 @@ impl Case {
         self.objects
             .get(&Key::new(kind, &*self.names.target))
             .map_or(&NONE, |target| &**target)
+    }
+
+    fn present_target(&self) -> Option<&Value> {
+        Some(self.target()).filter(|target| !target.is_null())
     }
 
     /// What is written, and that it is then as it should be.
