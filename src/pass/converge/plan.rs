@@ -26,24 +26,25 @@ pub fn plan(snapshot: &Snapshot, status: &CanaryStatus) -> Result<Vec<Wanted>, P
     if phase == Phase::Terminating {
         wanted.extend(scale(snapshot, Target::Up, status));
         if snapshot.canary_is_up() {
-            wanted.extend(
-                snapshot
-                    .target()
-                    .and_then(|target| services::restore_apex(&snapshot.view(), target)),
-            );
+            wanted.extend(services::give_back(&snapshot.view(), snapshot.target()));
             wanted.extend(snapshot.router.restore(&snapshot.view()));
         }
         return Ok(wanted);
     }
     let initializing = phase == Phase::Initializing;
     let target_object = snapshot.target().unwrap_or(&Value::Null);
-    for service in services::render(&snapshot.view(), target_object)? {
+    wanted.push(services::canary(&snapshot.view(), target_object)?);
+    let primary = primary(snapshot, status, phase)?;
+    if let Some(wanted_primary) = primary.iter().find(|wanted| wanted.rank == Rank::Primary) {
+        // A promotion moves the primary's pods; until it has, the Services lead to those there are.
+        let pods = snapshot.primary().unwrap_or(&wanted_primary.object);
+        wanted.push(services::primary(&snapshot.view(), pods)?);
         // Clients follow the apex Service: it moves to the primary when that can answer.
-        if service.rank != Rank::Apex || !initializing || snapshot.primary_is_ready() {
-            wanted.push(service);
+        if !initializing || snapshot.primary_is_ready() {
+            wanted.push(services::apex(&snapshot.view(), pods)?);
         }
     }
-    wanted.extend(primary(snapshot, status, phase)?);
+    wanted.extend(primary);
     if !initializing || snapshot.primary_is_ready() {
         if let Some(autoscaler) = snapshot.autoscaler
             && snapshot.primary().is_some()
