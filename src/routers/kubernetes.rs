@@ -20,6 +20,10 @@ impl Router for Kubernetes {
         Vec::new()
     }
 
+    fn weight_keys(&self, _: &Names) -> Vec<Key> {
+        Vec::new()
+    }
+
     fn problems(&self, canary: &Canary) -> Vec<Problem> {
         analysis_problems(canary, "kubernetes")
     }
