@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::status::{
     CanaryStatus, CheckStatus, EventType, Phase, Step as ClaimedStep, StepEvent, StepObject, Totals,
 };
-use crate::objects::Key;
 use crate::objects::metadata::writers;
+use crate::objects::{Key, services};
 use crate::pass::converge::plan::{differing, plan};
 use crate::pass::snapshot::{Revision, Snapshot, percent};
 use crate::pass::step::{Decision, Step};
@@ -230,6 +230,8 @@ impl<'a> Claim<'a> {
         status.iterations.get_or_insert(0);
         status.canary_weight.get_or_insert(0);
         conditions::set_health(&mut status, snapshot.now);
+        let route = snapshot.router.fields(&snapshot.view());
+        status.named = Some(services::named::of(&snapshot.view(), route));
         let planned = match plan(snapshot, &status) {
             Ok(planned) => planned,
             Err(problem) => return super::refuse(problem),
