@@ -18,6 +18,7 @@ pub mod canary;
 pub mod checks;
 pub mod crd;
 pub mod metric_template;
+pub mod named;
 pub mod record;
 mod schema;
 pub mod service;

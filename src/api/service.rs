@@ -52,8 +52,8 @@ pub struct CanaryService {
     #[schemars(transform = schema::one_of(&["PreferClose", "PreferSameZone", "PreferSameNode"]))]
     pub traffic_distribution: Option<String>,
 
-    /// Give the Services all other ports of the target's containers too. Those of the containers
-    /// istio-proxy and envoy are left out. Default false.
+    /// Give the Services all other ports of the workload's containers too. Those of the proxies of
+    /// service meshes, such as istio-proxy and linkerd-proxy, are left out. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_discovery: Option<bool>,
 

@@ -29,6 +29,10 @@ pub const CONFIG_TRACKING: &str = "flagger.app/config-tracking";
 /// the copy for one of the user's own objects.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// What a user's Service or route was like before it was adopted, where kubectl does not keep it:
+/// Flagger's name, so that either of the two can give back what the other one took.
+pub const ORIGINAL_CONFIGURATION: &str = "flagger.kubernetes.io/original-configuration";
+
 /// Keeps Flux from setting a Service or route back to what is in Git.
 pub const FLUX: [(&str, &str); 2] = [
     ("helm.toolkit.fluxcd.io/driftDetection", "disabled"),

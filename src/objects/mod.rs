@@ -12,9 +12,9 @@ pub mod configs;
 pub mod duration;
 pub mod hash;
 pub mod metadata;
+pub mod names;
 pub mod patch;
 pub mod pod_template;
-mod ports;
 pub mod references;
 pub mod selector;
 pub mod services;
@@ -218,6 +218,15 @@ impl<'a> View<'a> {
         self.objects
             .get(&Key::new(kind, name))
             .map(|object| &**object)
+    }
+
+    /// The object of the target's kind that is named so: the target, or its primary.
+    pub fn workload(&self, name: &str) -> Option<&'a Value> {
+        let kind = &self.canary.spec.target_ref.kind;
+        let mut objects = self.objects.iter();
+        objects
+            .find(|(key, _)| key.kind.kind == kind && key.name == name)
+            .map(|(_, object)| &**object)
     }
 }
 

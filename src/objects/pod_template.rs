@@ -4,13 +4,14 @@
 use serde_json::{Value, json};
 
 use crate::objects::metadata::{self, FLAGGER_ID};
-use crate::objects::selector::Selector;
+use crate::objects::selector::{self, Selector};
 use crate::objects::{View, configs};
 
 /// The template that the primary gets from the target's, but for `flagger-id`.
 ///
 /// Without a selector label the pods of primary and canary are alike; a target without one is
-/// refused before.
+/// refused before. A primary that is there keeps what it selects its pods by, which cannot be
+/// changed, although a target that was made anew may select by something else.
 pub fn primary(view: &View<'_>, template: &Value, selector: Option<&Selector>) -> Value {
     let mut labels = metadata::copied(&metadata::labels(template));
     if let Some(selector) = selector {
@@ -18,6 +19,9 @@ pub fn primary(view: &View<'_>, template: &Value, selector: Option<&Selector>) -
             selector.label.clone(),
             Value::from(selector.primary_value()),
         );
+    }
+    if let Some(primary) = view.workload(&view.names.primary) {
+        labels.extend(selector::match_labels(primary));
     }
     let mut annotations = metadata::copied(&metadata::annotations(template));
     annotations.remove(FLAGGER_ID);

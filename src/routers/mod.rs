@@ -1,6 +1,8 @@
 //! Who splits the traffic: one file per mesh, ingress or gateway, and the table of them.
 //! A router turns a weight into objects and objects into a weight; it decides nothing.
 
+use serde_json::Value;
+
 use crate::api::canary::Canary;
 use crate::objects::{Key, Kind, Names, Problem, View, Wanted};
 
@@ -27,18 +29,9 @@ pub trait Router: Sync {
     /// Every object that the router reads or writes for this canary.
     fn keys(&self, names: &Names) -> Vec<Key>;
 
-    /// The objects that hold the weights.
+    /// The objects that hold the weights. Without them nothing can be shifted, and a rollback writes
+    /// them first and alone: nothing else of a route may delay it. Empty where there are no weights.
     fn weight_keys(&self, names: &Names) -> Vec<Key>;
-
-    /// Whether another object claims the same hosts.
-    fn is_rival(&self, _view: &View<'_>, _other: &serde_json::Value) -> bool {
-        false
-    }
-
-    /// Objects under our names that are not ours to write.
-    fn conflicts(&self, _view: &View<'_>) -> Vec<Problem> {
-        Vec::new()
-    }
 
     /// Fields of the manifest that this router does not act on, or that exclude each other.
     fn problems(&self, canary: &Canary) -> Vec<Problem>;
@@ -47,11 +40,31 @@ pub trait Router: Sync {
     fn traffic(&self, view: &View<'_>) -> Result<Option<Traffic>, Problem>;
 
     /// The routing objects as they should be with `weight` percent on the canary. What a user put
-    /// there and the Canary does not speak of stays as it is.
+    /// there and the Canary does not speak of stays as it is; what the Canary spoke of before, as far
+    /// as `status.named` knows it, and speaks of no more goes. The answer is complete whatever the
+    /// route is like: one that [`Router::traffic`] cannot read is repaired.
     fn render(&self, view: &View<'_>, weight: u8) -> Vec<Wanted>;
 
     /// The routing objects as they were before the Canary, for those that outlive it.
     fn restore(&self, view: &View<'_>) -> Vec<Wanted>;
+
+    /// What the Canary names on the routing objects now, and what of `status.named.route` they still
+    /// show: what the next claim is to keep there, in words that only this router reads.
+    fn fields(&self, _view: &View<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether `other`, an object of one of the router's kinds, claims the traffic of this canary as
+    /// well: the same hosts on the same gateways. The canary's own objects are no rivals.
+    fn is_rival(&self, _view: &View<'_>, _other: &Value) -> bool {
+        false
+    }
+
+    /// Objects that have the names of the canary's own and no controller, and are about something
+    /// else: they are not written, and each is a problem that says what it is.
+    fn conflicts(&self, _view: &View<'_>) -> Vec<Problem> {
+        Vec::new()
+    }
 }
 
 /// Every router, by the names that a Canary may give.

@@ -116,15 +116,8 @@ impl Workload for Deployment {
 
     fn new_primary(&self, view: &View<'_>, target: &Value) -> Value {
         // Without a selector label, which `problems` refuses, an API server refuses this.
-        let match_labels: Map<_, _> = Selector::of(view, target)
-            .into_iter()
-            .map(|selector| {
-                (
-                    selector.label.clone(),
-                    Value::from(selector.primary_value()),
-                )
-            })
-            .collect();
+        let selector = Selector::of(view, target);
+        let match_labels = selector.map(|selector| selector.primary_labels());
         let mut primary = json!({
             "apiVersion": DEPLOYMENT.api_version(),
             "kind": DEPLOYMENT.kind,
@@ -135,7 +128,7 @@ impl Workload for Deployment {
             },
             "spec": {
                 "replicas": self.replicas_up(view, target),
-                "selector": { "matchLabels": match_labels },
+                "selector": { "matchLabels": match_labels.unwrap_or_default() },
                 "template": self.primary_template(view, target),
             },
         });

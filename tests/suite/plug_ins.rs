@@ -22,7 +22,7 @@ use std::sync::Arc;
 use davy::api::canary::{AutoscalerReference, Canary, CanarySpec};
 use davy::objects::{
     CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, Key, Kind, Names, Objects, Policy, Problem,
-    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, patch, services,
+    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, names, patch, services,
 };
 use davy::workloads::{self, Readiness, ReadinessRule, Workload};
 use serde::{Deserialize, Serialize};
@@ -34,14 +34,30 @@ type Answer = fn(&Case) -> String;
 /// A folder of cases, and what is asked in each of them.
 static SUBJECTS: &[(&str, Answer)] = &[
     ("objects/services", |case| {
-        case.wanted(|view| services::render(view, case.target()))
-    }),
-    ("objects/restored-apex", |case| {
         case.wanted(|view| {
-            Ok(services::restore_apex(view, case.target())
-                .into_iter()
-                .collect())
+            let primary = case.primary();
+            let canary = case
+                .present_target()
+                .map(|target| services::canary(view, target));
+            let of_primary = [
+                services::primary(view, &primary),
+                services::apex(view, &primary),
+            ];
+            canary.into_iter().chain(of_primary).collect()
         })
+    }),
+    ("objects/given-back-apex", |case| {
+        case.wanted(|view| {
+            let given_back = services::give_back(view, case.present_target());
+            Ok(given_back.into_iter().collect())
+        })
+    }),
+    ("objects/named", |case| {
+        yaml(&services::named::of(&case.view(), Vec::new()))
+    }),
+    ("objects/names", |case| {
+        let problems = names::problems(&case.view(), case.present_target());
+        yaml(&problems.iter().map(Problem::to_string).collect::<Vec<_>>())
     }),
     ("objects/configs", configs),
     ("objects/restored-configs", |case| {
@@ -248,6 +264,20 @@ impl Case {
         self.objects
             .get(&Key::new(kind, &*self.names.target))
             .map_or(&NONE, |target| &**target)
+    }
+
+    fn present_target(&self) -> Option<&Value> {
+        Some(self.target()).filter(|target| !target.is_null())
+    }
+
+    /// The primary that is there, or else the one that is about to be made.
+    fn primary(&self) -> Value {
+        let workload = workloads::workload(&self.canary).unwrap();
+        let view = self.view();
+        match view.object(workload.kind(), &self.names.primary) {
+            Some(primary) => primary.clone(),
+            None => workload.new_primary(&view, self.target()),
+        }
     }
 
     /// What is written, and that it is then as it should be.

@@ -9,8 +9,12 @@
 //! | `problems.txt` | what it does not accept in the Canary, if anything; nothing is rendered then |
 //! | `after.yaml` | the objects that change with that weight, whole |
 //! | `restored.yaml` | what the user keeps when the Canary goes, if anything |
+//! | `fields.txt` | what the next claim notes as named, where the Canary has a status |
+//! | `conflicts.txt` | objects under its names that it must not write, if any |
+//! | `others.yaml` | other objects of the namespace, if any |
+//! | `rivals.txt` | which of those claim the same traffic |
 //!
-//! All but the first three are written with `DAVY_UPDATE=1`, for review.
+//! All but the first three and `others.yaml` are written with `DAVY_UPDATE=1`, for review.
 #![expect(
     clippy::unwrap_used,
     reason = "a panic is how a test reports a broken fixture"
@@ -116,7 +120,38 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
         "seen.txt",
         (!before.is_empty()).then(|| seen(router, &view(&before))),
     );
-    let rendered = router.render(&view(&before), weight);
+    let of_before = view(&before);
+    golden(
+        "fields.txt",
+        canary
+            .status
+            .as_ref()
+            .map(|_| lines(router.fields(&of_before))),
+    );
+    let conflicts: Vec<_> = router
+        .conflicts(&of_before)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    golden(
+        "conflicts.txt",
+        (!conflicts.is_empty()).then(|| lines(conflicts)),
+    );
+    let others = objects(case, "others.yaml");
+    let rivals = others
+        .iter()
+        .filter(|(_, other)| router.is_rival(&of_before, other));
+    let rivals = rivals.map(|(key, _)| key.to_string()).collect();
+    golden("rivals.txt", (!others.is_empty()).then(|| lines(rivals)));
+    for own in before.values() {
+        assert!(
+            !router.is_rival(&of_before, own),
+            "{}: a rival of itself",
+            case.display()
+        );
+    }
+
+    let rendered = router.render(&of_before, weight);
     let is_changed =
         |wanted: &&Wanted| before.get(&wanted.key).map(|b| &**b) != Some(&wanted.object);
     golden("after.yaml", yaml(rendered.iter().filter(is_changed)));
@@ -154,6 +189,19 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
         expected + "\n",
         "{name}: what the route shows"
     );
+    let holds_weights = router.weight_keys(&names);
+    let mut shifted = before.clone();
+    shifted.extend(
+        rendered
+            .iter()
+            .filter(|wanted| holds_weights.contains(&wanted.key))
+            .map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))),
+    );
+    assert_eq!(
+        seen(router, &view(&shifted)),
+        seen(router, &view(&after)),
+        "{name}: what the route shows once its weights are written, and nothing else"
+    );
     let mut end = after.clone();
     end.extend(
         restored
@@ -166,6 +214,10 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
         "{name}: restored again"
     );
     wrong
+}
+
+fn lines(lines: Vec<String>) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn seen(router: &dyn Router, view: &View<'_>) -> String {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
 use serde_json::Value;
 
+use crate::api::named::Named;
 use crate::api::record::Release;
 use crate::api::schema;
 
@@ -177,6 +178,11 @@ pub struct CanaryStatus {
     /// Repairs of an object that somebody else changes again and again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<Repairs>,
+
+    /// What the Canary named on its Services and its route when the last step was claimed. What is
+    /// taken out of the Canary is taken off them; what was never named stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Named>,
 
     /// The last step: what one pass said it would do before it did it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -277,6 +277,7 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
             .weight(0)
             .fresh_counts()
             .promoted(&promoted)
+            .target(rest::zero_if_drained(snapshot))
             .edit(|status| status.stepped_at = None)
             .normal(words::reverted(&snapshot.names))
             .into_decision(
@@ -302,6 +303,7 @@ fn succeed(
         .weight(0)
         .fresh_counts()
         .promoted(revision)
+        .target(rest::zero_if_drained(snapshot))
         .edit(forget_previous)
         .edit(forget_needed)
         .ended(|totals| {

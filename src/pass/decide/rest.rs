@@ -120,7 +120,7 @@ fn initialized(snapshot: &Snapshot, outstanding: &Outstanding, layout: &Layout) 
     let mut claim = Claim::enter(snapshot, Phase::Initialized)
         .weight(0)
         .fresh_counts()
-        .target(TargetScale::Up)
+        .target(zero_if_drained(snapshot))
         .edit(forget_move);
     let is_same = snapshot.is_stored_as(
         snapshot.copy_hash().as_deref(),
@@ -229,6 +229,15 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
         Some(Phase::Failed) => "failed; waiting for a new revision",
         _ => "no new revision",
     })
+}
+
+/// A step that finds the canary without connections takes its pods along.
+pub(super) fn zero_if_drained(snapshot: &Snapshot) -> TargetScale {
+    if snapshot.is_drained() && !snapshot.has_traffic() {
+        TargetScale::Zero
+    } else {
+        TargetScale::Up
+    }
 }
 
 /// After a release the canary's pods go, once nothing connects to them any more, and only while the

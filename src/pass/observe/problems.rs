@@ -9,7 +9,7 @@ use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::metrics::{self, Check};
 use crate::objects::metadata::{self, Ownership};
-use crate::objects::{Key, Names, Objects, Policy, Problem, SERVICE, View};
+use crate::objects::{Key, Names, Objects, Policy, Problem, SERVICE, View, names};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Terms, layout};
 use crate::routers::{self, Router};
@@ -180,6 +180,8 @@ pub(super) fn of_objects(snapshot: &mut Snapshot) {
             .problems
             .push(Problem::field("spec.targetRef", why));
     }
+    let named = names::problems(&snapshot.view(), snapshot.target());
+    snapshot.problems.extend(named);
     let conflicts = snapshot.router.conflicts(&snapshot.view());
     snapshot.problems.extend(conflicts);
     ownership(snapshot);

@@ -1,28 +1,22 @@
 //! The objects that are there already, with what must be different changed: the weights, and those
 //! fields that the Canary speaks of. Everything else is the user's.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
+use crate::objects::metadata::{self, LAST_APPLIED, ORIGINAL_CONFIGURATION};
 use crate::objects::{View, controller_uid};
 use crate::routers::istio::rules::{LISTS, Place};
-use crate::routers::istio::{LAST_APPLIED, ORIGINAL_CONFIGURATION, made, rules};
+use crate::routers::istio::{fields, made, restored, rules};
 
 pub(super) fn virtual_service(view: &View<'_>, live: &Value, weight: u8) -> Value {
-    let service = made::service(view);
     let mut object = live.clone();
-    let apex_labels = service.apex.iter().flat_map(|apex| &apex.labels);
-    set_metadata(
-        &mut object,
-        "labels",
-        apex_labels.map(|(key, value)| (&**key, &**value)),
-    );
-    set_metadata(&mut object, "annotations", made::annotations(service));
+    set_metadata(view, live, &mut object);
 
     let mut spec = live["spec"].as_object().cloned().unwrap_or_default();
-    set_hosts_and_gateways(view, &mut spec);
+    set_hosts_and_gateways(view, live, &mut spec);
     let mut spec = Value::Object(spec);
     split(view, &mut spec, &rules::places(view, live), weight);
 
@@ -33,99 +27,177 @@ pub(super) fn virtual_service(view: &View<'_>, live: &Value, weight: u8) -> Valu
             .all(|key| live["metadata"]["annotations"].get(*key).is_none())
         && without_weights(&spec) != without_weights(&live["spec"])
     {
-        let original = live["spec"].to_string();
-        set_metadata(
-            &mut object,
-            "annotations",
-            [(ORIGINAL_CONFIGURATION, original.as_str())],
+        let mut annotations = metadata::annotations(&object);
+        annotations.insert(
+            ORIGINAL_CONFIGURATION.to_owned(),
+            json!(live["spec"].to_string()),
         );
+        metadata::set_annotations(&mut object, annotations);
     }
     rules::set(&mut object, "spec", spec);
     object
 }
 
+/// One without a controller that is for another host is somebody else's, and stays as it is.
 pub(super) fn destination_rule(view: &View<'_>, live: &Value, host: &str) -> Value {
     let mut object = live.clone();
-    let mut spec = live["spec"].as_object().cloned().unwrap_or_default();
-    let is_right = spec
-        .get("host")
-        .and_then(Value::as_str)
-        .is_some_and(|live| rules::is_host_of(live, host, &view.names.namespace));
-    if !is_right {
-        spec.insert("host".to_owned(), json!(host));
+    if is_of_others(view, live, host) {
+        return object;
     }
+    let mut spec = Value::Object(live["spec"].as_object().cloned().unwrap_or_default());
+    if !is_for(view, live, host) {
+        rules::set(&mut spec, "host", json!(host));
+    }
+    fields::forget(&mut spec, &fields::forgotten(view));
     if let Some(policy) = &made::service(view).traffic_policy {
-        spec.insert("trafficPolicy".to_owned(), policy.clone());
+        let policy = Map::from_iter([("trafficPolicy".to_owned(), policy.clone())]);
+        fields::hold(view, &mut spec, &policy);
     }
-    rules::set(&mut object, "spec", Value::Object(spec));
+    rules::set(&mut object, "spec", spec);
     object
 }
 
-fn set_metadata<'a>(
-    object: &mut Value,
-    field: &str,
-    entries: impl IntoIterator<Item = (&'a str, &'a str)>,
-) {
-    let mut fields = object["metadata"][field]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    fields.extend(
-        entries
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), json!(value))),
-    );
-    if !fields.is_empty()
-        && let Some(metadata) = object.get_mut("metadata")
-    {
-        rules::set(metadata, field, Value::Object(fields));
-    }
+/// Whether nobody controls the DestinationRule and it is for another host than the Service of its name.
+pub(super) fn is_of_others(view: &View<'_>, live: &Value, host: &str) -> bool {
+    controller_uid(live).is_none() && !is_for(view, live, host)
 }
 
-/// Their order means nothing to Istio, and is left as it is.
-fn set_hosts_and_gateways(view: &View<'_>, spec: &mut Map<String, Value>) {
+fn is_for(view: &View<'_>, live: &Value, host: &str) -> bool {
+    let live = live["spec"]["host"].as_str();
+    live.is_some_and(|live| rules::is_host_of(live, host, &view.names.namespace))
+}
+
+/// The labels and annotations of the apex.
+fn set_metadata(view: &View<'_>, live: &Value, object: &mut Value) {
+    let service = made::service(view);
+    let status = view.canary.status.as_ref();
+    let before = status.and_then(|status| Some(&status.named.as_ref()?.apex));
+    let keep =
+        |mut entries: Map<String, Value>, wanted: BTreeMap<&str, &str>, before: &[String]| {
+            entries.retain(|key, _| !before.contains(key) || wanted.contains_key(&**key));
+            entries.extend(
+                wanted
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), json!(value))),
+            );
+            entries
+        };
+    let given = service.apex.iter().flat_map(|apex| &apex.labels);
+    let labels = keep(
+        metadata::labels(live),
+        given.map(|(key, value)| (&**key, &**value)).collect(),
+        before.map_or(&[], |before| &before.labels),
+    );
+    metadata::set_labels(object, labels);
+    let annotations = keep(
+        metadata::annotations(live),
+        made::annotations(service),
+        before.map_or(&[], |before| &before.annotations),
+    );
+    metadata::set_annotations(object, annotations);
+}
+
+/// The hosts that the route must have; none where they are the user's. `live` is the route, if it is
+/// there.
+pub(super) fn hosts<'a>(view: &View<'a>, live: Option<&Value>) -> Vec<&'a str> {
+    let is_users = live.is_some_and(|live| {
+        controller_uid(live).is_none() && !strings(&live["spec"]["hosts"]).is_empty()
+    });
+    if is_users && made::service(view).hosts.is_empty() {
+        return Vec::new();
+    }
+    made::hosts(view)
+}
+
+/// The gateways that are the Canary's: those that it names, or else that which Davy gives to a route
+/// of its own making.
+pub(super) fn gateways<'a>(view: &View<'a>, live: Option<&Value>) -> Vec<&'a str> {
+    let service = made::service(view);
+    let is_users = live.is_some_and(|live| controller_uid(live).is_none());
+    if is_users && service.gateways.is_empty() {
+        return Vec::new();
+    }
+    made::gateways(service).unwrap_or_default()
+}
+
+/// What the Canary names is there, what it named before and names no more is not, and what others
+/// have added stays. The order means nothing to Istio, and is left as it is.
+fn set_hosts_and_gateways(view: &View<'_>, live: &Value, spec: &mut Map<String, Value>) {
     let service = made::service(view);
     let is_delegate = service.delegation == Some(true);
-    let hosts = made::hosts(view);
-    let live_hosts = strings(spec.get("hosts"));
-    let is_given = is_delegate || !service.hosts.is_empty() || live_hosts.is_empty();
-    if is_given && live_hosts != hosts.iter().copied().collect() {
+    let (hosts, gateways) = if is_delegate {
+        (Vec::new(), Vec::new())
+    } else {
+        let named: Vec<_> = service.gateways.iter().map(String::as_str).collect();
+        let hosts = held(view, live, "hosts", &hosts(view, Some(live)));
+        let has_hosts = !hosts.is_empty();
+        let made = made::hosts(view);
+        (
+            if has_hosts { hosts } else { made },
+            held(view, live, "gateways", &named),
+        )
+    };
+    if strings(&live["spec"]["hosts"]) != hosts {
         let hosts = json!(hosts);
         spec.insert("hosts".to_owned(), hosts);
     }
-    let gateways: Vec<_> = service.gateways.iter().map(String::as_str).collect();
-    if is_delegate {
-        spec.remove("gateways");
-    } else if !gateways.is_empty()
-        && strings(spec.get("gateways")) != gateways.iter().copied().collect()
+    if spec
+        .get("gateways")
+        .is_some_and(|gateways| !gateways.is_array())
     {
+        spec.remove("gateways");
+    }
+    // To Istio no gateway is the mesh.
+    if gateways.is_empty() && (is_delegate || !strings(&live["spec"]["gateways"]).is_empty()) {
+        spec.remove("gateways");
+    } else if strings(&live["spec"]["gateways"]) != gateways {
         let gateways = json!(gateways);
         spec.insert("gateways".to_owned(), gateways);
     }
 }
 
-fn strings(list: Option<&Value>) -> BTreeSet<&str> {
-    list.and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+/// A list of the route with the entries of the Canary, without those that were the Canary's; but what
+/// the user had on an adopted route is the user's, whatever the Canary has said of it.
+fn held<'a>(view: &View<'_>, live: &'a Value, list: &str, wanted: &[&'a str]) -> Vec<&'a str> {
+    let forgotten = fields::forgotten(view);
+    let gone = fields::forgotten_entries(&forgotten, list);
+    let original = restored::original_spec(live).unwrap_or_default();
+    let original = strings(&original[list]);
+    let is_apex = |host: &str| rules::is_host_of(host, &view.names.apex, &view.names.namespace);
+    let is_gone =
+        |entry: &&str| gone.contains(entry) && !wanted.contains(entry) && !original.contains(entry);
+    let mut held = strings(&live["spec"][list]);
+    held.retain(|entry| !is_gone(entry));
+    for entry in wanted {
+        let is_there = |held: &&str| held == entry || (is_apex(held) && is_apex(entry));
+        if !held.iter().any(is_there) {
+            held.push(entry);
+        }
+    }
+    held
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    let entries = list.as_array().into_iter().flatten();
+    entries.filter_map(Value::as_str).collect()
 }
 
 fn split(view: &View<'_>, spec: &mut Value, places: &[Place], weight: u8) {
     let made = made::rule(view, weight);
     let main = rules::main_place(view, spec, places);
     let port = rules::destinations(&made)[0]["destination"].get("port");
+    let forgotten = fields::forgotten(view);
     for place in places {
         let Some(rule) = spec.pointer_mut(&format!("/{}/{}", place.list, place.index)) else {
             continue;
         };
         rules::split(view.names, rule, weight);
-        if let Some(port) = port {
+        if port.is_some() || forgotten.contains(&fields::PORT) {
             rules::set_port(view.names, rule, port);
         }
         if Some(*place) == main {
-            set_fields(rule, &made);
+            fields::forget(rule, &forgotten);
+            set_fields(view, rule, &made);
         }
     }
     if main.is_none() {
@@ -133,12 +205,10 @@ fn split(view: &View<'_>, spec: &mut Value, places: &[Place], weight: u8) {
     }
 }
 
-fn set_fields(rule: &mut Value, made: &Value) {
-    for (field, value) in made.as_object().into_iter().flatten() {
-        if field != "route" {
-            rules::set(rule, field, value.clone());
-        }
-    }
+fn set_fields(view: &View<'_>, rule: &mut Value, made: &Value) {
+    let mut fields = made.as_object().cloned().unwrap_or_default();
+    fields.remove("route");
+    fields::hold(view, rule, &fields);
 }
 
 /// No rule leads to this Canary: a new one goes before the first that takes every request, or else
@@ -146,6 +216,12 @@ fn set_fields(rule: &mut Value, made: &Value) {
 fn insert(service: &CanaryService, spec: &mut Value, made: Value) {
     let list = made::list(service);
     let mut rules = spec[list].as_array().cloned().unwrap_or_default();
+    // What is no rule cannot stay: Istio would read none of them.
+    let leads_somewhere = |route: &Value| {
+        let destinations = route.as_array();
+        destinations.is_some_and(|destinations| destinations.iter().all(Value::is_object))
+    };
+    rules.retain(|rule| rule.is_object() && rule.get("route").is_none_or(leads_somewhere));
     let is_general = |rule: &Value| rule["match"].as_array().is_none_or(Vec::is_empty);
     let index = rules.iter().position(is_general).unwrap_or(rules.len());
     rules.insert(index, made);

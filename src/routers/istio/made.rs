@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
+use crate::objects::metadata::FLUX;
 use crate::objects::{DEPLOYMENT, DESTINATION_RULE, Kind, VIRTUAL_SERVICE, View, owner_reference};
-use crate::routers::istio::FLUX_ANNOTATIONS;
 
 /// Keys that contain it steer Flux at the user's own object and are not copied from there.
 const FLUX_DOMAIN: &str = "toolkit.fluxcd.io";
@@ -89,7 +89,7 @@ pub(super) fn annotations(service: &CanaryService) -> BTreeMap<&str, &str> {
         .filter(|(key, _)| !key.contains(FLUX_DOMAIN))
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
-    annotations.extend(FLUX_ANNOTATIONS.map(|key| (key, "disabled")));
+    annotations.extend(FLUX);
     annotations
 }
 
@@ -131,7 +131,8 @@ fn metadata(view: &View<'_>, name: &str) -> Map<String, Value> {
     ])
 }
 
-fn gateways(service: &CanaryService) -> Option<Vec<&str>> {
+/// A VirtualService that others delegate to must have none; `None` then.
+pub(super) fn gateways(service: &CanaryService) -> Option<Vec<&str>> {
     if service.delegation == Some(true) {
         return None;
     }
@@ -144,7 +145,7 @@ fn gateways(service: &CanaryService) -> Option<Vec<&str>> {
 }
 
 /// A gateway does not know which port was meant once the Services have several.
-fn port(service: &CanaryService) -> Option<i64> {
+pub(super) fn port(service: &CanaryService) -> Option<i64> {
     let through_gateway = service
         .gateways
         .first()

@@ -1,6 +1,8 @@
 //! Istio: a VirtualService with the apex's name splits the traffic between the hosts of the
 //! primary and the canary, each of which has a DestinationRule.
 
+use serde_json::Value;
+
 use crate::api::canary::Canary;
 use crate::objects::{
     DESTINATION_RULE, Key, Names, Problem, Rank, VIRTUAL_SERVICE, View, Wanted, controller_uid,
@@ -8,22 +10,11 @@ use crate::objects::{
 use crate::routers::{Router, Traffic, analysis_problems};
 
 mod edited;
+mod fields;
 mod made;
 mod restored;
+mod rivals;
 mod rules;
-
-/// Where the spec is kept that a VirtualService had before it was taken over. Flagger's name, so
-/// that either of the two can give back what the other one took.
-const ORIGINAL_CONFIGURATION: &str = "flagger.kubernetes.io/original-configuration";
-
-/// Holds the user's own manifest, which is why nothing else need be kept where it is.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// Without them Flux would set our edits back to what is in Git.
-const FLUX_ANNOTATIONS: [&str; 2] = [
-    "kustomize.toolkit.fluxcd.io/reconcile",
-    "helm.toolkit.fluxcd.io/driftDetection",
-];
 
 pub struct Istio;
 
@@ -132,5 +123,31 @@ impl Router for Istio {
             object: restored::virtual_service(view, route),
         });
         restored.into_iter().collect()
+    }
+
+    fn fields(&self, view: &View<'_>) -> Vec<String> {
+        fields::named(view)
+    }
+
+    fn is_rival(&self, view: &View<'_>, other: &Value) -> bool {
+        rivals::is_rival(view, other)
+    }
+
+    fn conflicts(&self, view: &View<'_>) -> Vec<Problem> {
+        let hosts = [&view.names.apex_canary, &view.names.apex_primary];
+        let rules = hosts.into_iter().filter_map(|host| {
+            let rule = view.object(&DESTINATION_RULE, host)?;
+            edited::is_of_others(view, rule, host).then_some((host, rule))
+        });
+        rules
+            .map(|(host, rule)| {
+                let namespace = &view.names.namespace;
+                let theirs = rule["spec"]["host"].as_str().unwrap_or_default();
+                Problem(format!(
+                    "DestinationRule {namespace}/{host} is for host \"{theirs}\" and not for \
+                     {host}: it is not touched, and the canary needs one of that name"
+                ))
+            })
+            .collect()
     }
 }

@@ -3,24 +3,31 @@
 use serde_json::{Value, json};
 
 use crate::objects::View;
+use crate::objects::metadata::{FLUX, LAST_APPLIED, ORIGINAL_CONFIGURATION};
 use crate::routers::istio::rules::{self, LISTS, Side};
-use crate::routers::istio::{FLUX_ANNOTATIONS, LAST_APPLIED, ORIGINAL_CONFIGURATION};
 
 pub(super) fn virtual_service(view: &View<'_>, live: &Value) -> Value {
-    let remembered = |key: &str| -> Option<Value> {
-        let text = live["metadata"]["annotations"][key].as_str()?;
-        serde_json::from_str(text).ok()
-    };
-    let applied = remembered(LAST_APPLIED).unwrap_or_default();
-    let applied_spec = Some(applied["spec"].clone()).filter(Value::is_object);
-    let original_spec = remembered(ORIGINAL_CONFIGURATION).filter(Value::is_object);
-    let spec = applied_spec.or(original_spec);
-
     let mut object = live.clone();
-    let spec = spec.unwrap_or_else(|| live["spec"].clone());
+    let spec = original_spec(live).unwrap_or_else(|| live["spec"].clone());
     rules::set(&mut object, "spec", to_apex(view, spec));
-    remove_bookkeeping(&mut object, &applied);
+    remove_bookkeeping(
+        &mut object,
+        &remembered(live, LAST_APPLIED).unwrap_or_default(),
+    );
     object
+}
+
+/// The spec that the user gave the route, as far as an annotation tells.
+pub(super) fn original_spec(live: &Value) -> Option<Value> {
+    let applied = remembered(live, LAST_APPLIED).map(|applied| applied["spec"].clone());
+    applied
+        .filter(Value::is_object)
+        .or_else(|| remembered(live, ORIGINAL_CONFIGURATION).filter(Value::is_object))
+}
+
+fn remembered(live: &Value, annotation: &str) -> Option<Value> {
+    let text = live["metadata"]["annotations"][annotation].as_str()?;
+    serde_json::from_str(text).ok()
 }
 
 /// The user keeps the annotations that were there before us, and `flagger.app/step`, which tells
@@ -33,7 +40,8 @@ fn remove_bookkeeping(object: &mut Value, applied: &Value) {
     if let Some(annotations) = annotations.as_object_mut() {
         let was_there = |key: &str| applied["metadata"]["annotations"].get(key).is_some();
         annotations.remove(ORIGINAL_CONFIGURATION);
-        annotations.retain(|key, _| !FLUX_ANNOTATIONS.contains(&&**key) || was_there(key));
+        let is_flux = |key: &str| FLUX.iter().any(|(flux, _)| *flux == key);
+        annotations.retain(|key, _| !is_flux(key) || was_there(key));
         if !annotations.is_empty() {
             let annotations = Value::Object(std::mem::take(annotations));
             metadata.insert("annotations".to_owned(), annotations);

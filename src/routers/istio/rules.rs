@@ -124,8 +124,8 @@ pub(super) fn split(names: &Names, rule: &mut Value, weight: u8) {
     }
 }
 
-/// Sets the port of the destinations that share the traffic.
-pub(super) fn set_port(names: &Names, rule: &mut Value, port: &Value) {
+/// Sets the port of the destinations that share the traffic, or takes it off.
+pub(super) fn set_port(names: &Names, rule: &mut Value, port: Option<&Value>) {
     let Some(route) = rule.get_mut("route").and_then(Value::as_array_mut) else {
         return;
     };
@@ -133,9 +133,21 @@ pub(super) fn set_port(names: &Names, rule: &mut Value, port: &Value) {
         if matches!(side_of(names, entry), Some(Side::Primary | Side::Canary))
             && let Some(destination) = entry.get_mut("destination")
         {
-            set(destination, "port", port.clone());
+            match (port, destination.as_object_mut()) {
+                (Some(port), _) => set(destination, "port", port.clone()),
+                (None, Some(fields)) => drop(fields.remove("port")),
+                (None, None) => {}
+            }
         }
     }
+}
+
+/// Whether a destination that shares the traffic has a port.
+pub(super) fn has_port(names: &Names, rule: &Value) -> bool {
+    let mut ours = destinations(rule)
+        .iter()
+        .filter(|entry| matches!(side_of(names, entry), Some(Side::Primary | Side::Canary)));
+    ours.any(|entry| entry["destination"].get("port").is_some())
 }
 
 pub(super) fn side_of(names: &Names, destination: &Value) -> Option<Side> {

@@ -8,7 +8,7 @@ use crate::api::status::{
     CanaryStatus, EventType, Layout, Phase, Scale, Step as ClaimedStep, StepEvent, StepObject,
     Traffic,
 };
-use crate::objects::Key;
+use crate::objects::{Key, services};
 use crate::pass::desired::{Desired, desired};
 use crate::pass::snapshot::{Snapshot, wanted_weight};
 use crate::pass::step::{Claimed, Decision, Step, Write, Writes};
@@ -129,6 +129,8 @@ impl Claim<'_> {
         } else if snapshot.problems.is_empty() {
             status.settings = terms::settings(&snapshot.canary);
         }
+        let route = snapshot.router.fields(&snapshot.view());
+        status.named = Some(services::named::of(&snapshot.view(), route));
         status.state = status.phase.map(|phase| words::state(phase).to_owned());
         status.canary_revision.clone_from(&status.last_applied_spec);
         let unwell = self
