@@ -2,15 +2,23 @@
 //! A folder with `cluster.yaml` and `script.yaml`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::answers::Metrics;
+use self::expected::Expect;
+use self::yaml::Manifest;
 use crate::api::status::Phase;
 
-/// Scenarios are small; a file that is not one is not read to its end.
-const FILE_MAX: u64 = 1 << 20;
+pub use self::yaml::Unusable;
+
+pub mod answers;
+pub mod expected;
+pub mod yaml;
 
 /// What happens in a scenario, in order.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +71,14 @@ pub enum Event {
     Patch(PatchEvent),
     /// An object is deleted.
     Delete(ObjectName),
+    /// An object is created, which must not exist.
+    Create(Value),
+    /// An object of `cluster.yaml` that is gone is created again as it stands there.
+    Restore(ObjectName),
+    /// An admission webhook refuses what passes write, from now on.
+    Refuse(Refuse),
+    /// That refusal is taken back.
+    Admit(Selection),
     /// The next pass is killed at its n-th outgoing call.
     Crash(Crash),
 }
@@ -82,11 +98,96 @@ pub struct PatchEvent {
     /// The field manager that writes; `user` if left out.
     #[serde(default = "user")]
     pub by: String,
+    /// Only this part is written, as through `/status` or `/scale`; if left out, all that the patch
+    /// names, status too.
+    pub subresource: Option<Subresource>,
     pub patch: Value,
 }
 
 fn user() -> String {
     "user".to_owned()
+}
+
+/// A part of an object that has a path of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Subresource {
+    Status,
+    Scale,
+}
+
+/// Objects of the canary's namespace: of a kind, all or one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Selection {
+    pub kind: String,
+    pub name: Option<String>,
+}
+
+/// Which writes of passes an admission webhook refuses, and with what.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Refuse {
+    pub kind: String,
+    /// Every object of the kind if left out.
+    pub name: Option<String>,
+    /// Every write if left out.
+    pub verb: Option<WriteVerb>,
+    #[serde(default)]
+    pub code: RefusalCode,
+    /// What the webhook says.
+    pub message: String,
+    /// For so many passes; until it is admitted if left out.
+    pub passes: Option<NonZeroU32>,
+}
+
+impl Refuse {
+    pub fn selection(&self) -> Selection {
+        Selection {
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// How an object is written. To admission a patch is an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WriteVerb {
+    Create,
+    #[serde(alias = "patch")]
+    Update,
+    Delete,
+}
+
+/// The status of a refusal: 403, or 422.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u16")]
+pub enum RefusalCode {
+    #[default]
+    Forbidden,
+    Invalid,
+}
+
+impl RefusalCode {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+}
+
+impl TryFrom<u16> for RefusalCode {
+    type Error = String;
+
+    fn try_from(code: u16) -> Result<Self, String> {
+        match code {
+            403 => Ok(Self::Forbidden),
+            422 => Ok(Self::Invalid),
+            other => Err(format!("code {other} is neither 403 nor 422")),
+        }
+    }
 }
 
 /// Where a pass is killed.
@@ -109,96 +210,20 @@ pub enum Outcome {
     Answered,
 }
 
-/// What the metrics system answers.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Metrics {
-    /// No series.
-    None,
-    /// It does not answer.
-    Outage,
-    #[serde(untagged)]
-    Values {
-        #[serde(rename = "successRate")]
-        success_rate: f64,
-        milliseconds: f64,
-    },
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::Values {
-            success_rate: 100.0,
-            milliseconds: 50.0,
-        }
-    }
-}
-
-/// What must be so at the end. Everything that is left out may be anything.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Expect {
-    pub phase: Option<Phase>,
-    pub weight: Option<i64>,
-    /// The tag of the primary's first container.
-    pub primary_image: Option<String>,
-    /// The replicas of the target.
-    pub target_replicas: Option<i64>,
-    /// The reason of condition `Promoted`.
-    pub condition_reason: Option<String>,
-    /// Texts that the Canary's Events must contain, in this order.
-    #[serde(default)]
-    pub events: Vec<String>,
-    /// Texts that no Event may contain.
-    #[serde(default)]
-    pub no_events: Vec<String>,
-    /// No rollout of the primary but its first.
-    pub primary_untouched: Option<bool>,
-    /// Objects of the canary's namespace that hold at least these fields.
-    #[serde(default)]
-    pub objects: Vec<ExpectedObject>,
-}
-
-/// An object as it must be at the end, as far as it is told.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExpectedObject {
-    pub kind: String,
-    pub name: String,
-    pub contains: Value,
-}
-
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: String,
-    pub objects: Vec<Value>,
+    /// What `cluster.yaml` holds.
+    pub manifests: Vec<Manifest>,
     pub script: Script,
-}
-
-/// Why a folder is no scenario.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", path.display())]
-pub struct Unusable {
-    pub path: PathBuf,
-    pub why: String,
+    folder: PathBuf,
 }
 
 impl Scenario {
-    /// Reads a folder. The text of the script, and where it is wrong, is in the error.
+    /// Reads a folder. What is wrong with it, and in which line, is in the error.
     pub fn read(folder: &Path) -> Result<Self, Unusable> {
-        let unusable = |path: PathBuf| move |why: String| Unusable { path, why };
-        let cluster = folder.join("cluster.yaml");
-        let script = folder.join("script.yaml");
-        let objects = objects(&cluster)?;
-        let parsed = text(&script)
-            .and_then(|text| parsed(&text))
-            .map_err(unusable(script))?;
-        if !objects.iter().any(|object| object["kind"] == "Canary") {
-            return Err(Unusable {
-                path: cluster,
-                why: "holds no Canary".to_owned(),
-            });
-        }
+        let manifests = yaml::manifests(&folder.join("cluster.yaml"))?;
+        let script = yaml::read(&folder.join("script.yaml"))?;
         let name = folder
             .file_name()
             .unwrap_or_default()
@@ -206,52 +231,45 @@ impl Scenario {
             .into_owned();
         Ok(Self {
             name,
-            objects,
-            script: parsed,
+            manifests,
+            script,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Where the objects stand.
+    pub fn cluster_file(&self) -> PathBuf {
+        self.folder.join("cluster.yaml")
+    }
+
+    /// Where the script stands.
+    pub fn script_file(&self) -> PathBuf {
+        self.folder.join("script.yaml")
+    }
+
+    /// The first Canary, which the transcript is about.
+    pub fn canary(&self) -> Option<&Manifest> {
+        self.manifests.iter().find(|manifest| {
+            let api_version = manifest.object["apiVersion"].as_str().unwrap_or_default();
+            manifest.object["kind"] == "Canary" && api_version.starts_with("flagger.app/")
         })
     }
 }
 
 /// The objects of a file, which may hold several documents.
 pub fn objects(path: &Path) -> Result<Vec<Value>, Unusable> {
-    text(path)
-        .and_then(|text| documents(&text))
-        .map_err(|why| Unusable {
-            path: path.to_owned(),
-            why,
-        })
+    Ok(yaml::manifests(path)?
+        .into_iter()
+        .map(|manifest| manifest.object)
+        .collect())
 }
 
-/// By way of JSON, in which an event is a map with one key and no YAML tag.
-fn parsed(text: &str) -> Result<Script, String> {
-    let value: Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-    serde_json::from_value(value).map_err(|error| error.to_string())
-}
-
-fn text(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
-    if size > FILE_MAX {
-        return Err(format!("is {size} bytes long, at most {FILE_MAX} are read"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
-}
-
-/// The objects of a YAML file with several documents; `List`s are taken apart.
+/// The objects of a YAML text with several documents; `List`s are taken apart.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
-    let mut objects = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(text) {
-        let value = Value::deserialize(document).map_err(|error| error.to_string())?;
-        match value {
-            Value::Null => {}
-            mut list if list["kind"] == "List" => {
-                if let Value::Array(items) = list["items"].take() {
-                    objects.extend(items);
-                }
-            }
-            object => objects.push(object),
-        }
-    }
-    Ok(objects)
+    let manifests = yaml::parse_manifests(text, Path::new("objects"));
+    Ok(manifests
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .map(|manifest| manifest.object)
+        .collect())
 }
