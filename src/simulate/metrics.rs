@@ -23,7 +23,7 @@ pub(super) fn answer(
         // Asked to see whether it is there at all.
         "vector(1)" if metrics.is_down() => Answer::Outage,
         "vector(1)" => Answer::Value(1.0),
-        query => to(metrics, cluster, query),
+        query => answer_to(metrics, cluster, query),
     };
     let value = match answer {
         Answer::Outage => return Err("connection refused".to_owned()),
@@ -38,7 +38,7 @@ pub(super) fn answer(
     Ok(Response::new(Bytes::from(body.to_string())))
 }
 
-fn to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {
+fn answer_to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {
     let named = metrics.others.iter().find(|(name, _)| {
         query.contains(name.as_str())
             || queries_of(cluster, name).any(|template| is_of_template(query, &template))
@@ -57,7 +57,7 @@ fn to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {
     }
 }
 
-/// The queries of the checks by this name, and of the MetricTemplates by it, as templates.
+/// The queries of the checks by this name, and of the templates of queries that are called so.
 fn queries_of<'a>(cluster: &'a Cluster, name: &'a str) -> impl Iterator<Item = String> + 'a {
     let canaries = cluster.objects_of("flagger.app", "Canary");
     let checks = canaries.flat_map(|(_, canary)| {
@@ -102,4 +102,65 @@ fn is_of_template(query: &str, template: &str) -> bool {
         }
         found.is_some()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::{Answer, Metrics, answer_to};
+    use crate::simulate::installed;
+
+    #[test]
+    fn a_check_is_answered_by_its_name_its_template_or_a_text_of_its_query() {
+        let canary = json!({
+            "apiVersion": "flagger.app/v1beta1",
+            "kind": "Canary",
+            "metadata": { "name": "podinfo", "namespace": "test" },
+            "spec": {
+                "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo" },
+                "service": { "port": 80 },
+                "analysis": { "interval": "1m", "threshold": 1, "stepWeight": 10, "metrics": [
+                    { "name": "errors", "query": "sum(errors{app=\"{{ target }}\"}[{{ interval }}])" },
+                    { "name": "lag", "templateRef": { "name": "queue" } },
+                ] },
+            },
+        });
+        let template = json!({
+            "apiVersion": "flagger.app/v1beta1",
+            "kind": "MetricTemplate",
+            "metadata": { "name": "queue", "namespace": "test" },
+            "spec": {
+                "provider": { "type": "prometheus", "address": "http://prometheus" },
+                "query": "max(lag{queue=\"{{ variables.queue }}\"})\n",
+            },
+        });
+        let mut cluster = installed().unwrap();
+        for object in [canary, template] {
+            cluster
+                .apply(object, "user", Timestamp::UNIX_EPOCH)
+                .unwrap();
+        }
+        let script = json!({
+            "successRate": 90, "request-duration": 200, "errors": 7, "lag": "none", "jobs_total": 3,
+        });
+        let metrics: Metrics = serde_json::from_value(script).unwrap();
+        for (query, answer) in [
+            ("sum(errors{app=\"podinfo\"}[1m])", Answer::Value(7.0)),
+            ("max(lag{queue=\"orders\"})", Answer::None),
+            ("rate(jobs_total[1m])", Answer::Value(3.0)),
+            ("sum(rate(requests[1m]))", Answer::Value(90.0)),
+            (
+                "histogram_quantile(0.99, x_milliseconds_bucket)",
+                Answer::Value(200.0),
+            ),
+            (
+                "histogram_quantile(0.99, x_seconds_bucket)",
+                Answer::Value(0.2),
+            ),
+        ] {
+            assert_eq!(answer_to(&metrics, &cluster, query), answer, "{query}");
+        }
+    }
 }
