@@ -10,12 +10,6 @@ use crate::api::schema::{self, DURATION, istio};
 /// In which steps a new version gets its traffic, and what it must pass.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = schema::rules(&[
-    (
-        "[has(self.iterations), has(self.stepWeight), has(self.stepWeights)].exists_one(given, given)",
-        "exactly one of iterations, stepWeight and stepWeights says how the traffic is moved",
-    ),
-]))]
 pub struct Analysis {
     /// Time from one step to the next, for example 30s or 1m30s. At least 10s; less counts as 10s.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,9 +17,10 @@ pub struct Analysis {
     pub interval: Option<String>,
 
     /// How often all checks must pass before the promotion. With match, requests that fit go to the
-    /// canary meanwhile.
+    /// canary meanwhile. 0 is as if it were left out; without weights, which provider kubernetes
+    /// does not have, that is 10.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 0))]
     pub iterations: Option<i64>,
 
     /// Failed checks at which the new version is rolled back. They are counted over the whole
@@ -40,21 +35,15 @@ pub struct Analysis {
     #[schemars(range(min = 0, max = 100))]
     pub max_weight: Option<i64>,
 
-    /// Percentage of the traffic that each step adds, up to 100.
+    /// Percentage of the traffic that each step adds, up to 100. 0 is as if it were left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 0))]
     pub step_weight: Option<i64>,
 
-    /// Percentages of the traffic that the steps take the canary to, each greater than the one
-    /// before, for example 1, 5, 20, 50. More than 100 counts as 100.
+    /// Percentages of the traffic that the steps take the canary to, for example 1, 5, 20, 50. One
+    /// that is not greater than those before it is passed over, and more than 100 counts as 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 100), inner(range(min = 1)))]
-    #[schemars(transform = schema::rules(&[
-    (
-        "self.isSorted() && self.all(weight, self.exists_one(other, other == weight))",
-        "each of stepWeights must be greater than the one before",
-    ),
-]))]
+    #[schemars(length(max = 100), inner(range(min = 0)))]
     pub step_weights: Vec<i64>,
 
     /// Percentage of the traffic that each step gives back to the primary once it runs the new
@@ -123,7 +112,8 @@ pub struct Analysis {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_no_data: Option<OnNoData>,
 
-    /// How long an analysis may be held before it is rolled back, for example 30m. Default 1h.
+    /// How long an analysis may be held before it is rolled back, for example 30m. 0s sets no such
+    /// deadline: it is held until there is evidence. Default 1h.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION), length(max = 64))]
     pub hold_deadline: Option<String>,

@@ -30,10 +30,14 @@ use crate::api::status::CanaryStatus;
         "has(self.analysis) || has(self.canaryAnalysis) || (has(self.skipAnalysis) && self.skipAnalysis)",
         "analysis is missing; to promote new versions without one, set skipAnalysis",
     ),
-    // The analysis is checked from here, because its v1alpha1 name asks for less.
+    // The analysis is checked from here, because its name of v1alpha1 and v1alpha3 asks for less.
     (
         "!has(self.analysis) || (has(self.analysis.interval) && has(self.analysis.threshold))",
         "analysis needs interval and threshold",
+    ),
+    (
+        "!has(self.analysis) || [has(self.analysis.iterations), has(self.analysis.stepWeight), has(self.analysis.stepWeights)].exists_one(given, given)",
+        "exactly one of iterations, stepWeight and stepWeights says how the traffic is moved",
     ),
     (
         "(has(self.service) && self.service.port > 0) || self.targetRef.apiVersion.startsWith('serving.knative.dev/')",
@@ -112,13 +116,14 @@ pub struct CanarySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
 
-    /// What flagger.app/v1alpha1 calls analysis. It may do without interval; then each pass takes a
-    /// step. When both are there, analysis counts.
+    /// What flagger.app/v1alpha1 and v1alpha3 call analysis. It may do without interval; then each
+    /// pass takes a step. Where it has more than one of iterations, stepWeight and stepWeights, the
+    /// first of them counts that is not 0. When both are there, analysis counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_analysis: Option<Analysis>,
 
-    /// Seconds that the pods of a new version may take to become ready. Then it is rolled back.
-    /// Default 600.
+    /// Seconds that the pods of a new version may take to become ready. Then it is rolled back. 0 is
+    /// as if it were left out. Default 600.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub progress_deadline_seconds: Option<i64>,

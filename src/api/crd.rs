@@ -17,20 +17,40 @@ pub fn crds() -> Vec<Value> {
     )]
     let mut crds = crds.map(|crd| serde_json::to_value(crd).expect("a definition is plain JSON"));
     crds.iter_mut().for_each(tidy);
-    serve_both_versions(&mut crds[0]);
+    let [canary, metric_template, alert_provider] = &mut crds;
+    serve_as_well(canary, &["v1alpha1", "v1alpha3"]);
+    for version in list_mut(&mut canary["spec"]["versions"]) {
+        let is_stored = version["storage"] == true;
+        let analysis = if is_stored {
+            "analysis"
+        } else {
+            "canaryAnalysis"
+        };
+        version["additionalPrinterColumns"] = columns(analysis);
+    }
+    // Flagger's templates and providers were v1alpha1 when its Canaries were v1alpha3.
+    serve_as_well(metric_template, &["v1alpha1"]);
+    serve_as_well(alert_provider, &["v1alpha1"]);
     crds.into()
 }
 
-/// Both versions have one schema, the union of the two, so that nothing needs conversion.
-fn serve_both_versions(canary: &mut Value) {
-    let mut v1beta1 = canary["spec"]["versions"][0].take();
-    v1beta1["additionalPrinterColumns"] = columns("analysis");
-    let mut v1alpha1 = v1beta1.clone();
-    v1alpha1["name"] = json!("v1alpha1");
-    v1alpha1["storage"] = json!(false);
-    v1alpha1["additionalPrinterColumns"] = columns("canaryAnalysis");
-    canary["spec"]["versions"] = json!([v1alpha1, v1beta1]);
-    canary["spec"]["conversion"] = json!({ "strategy": "None" });
+/// Serves older versions by the schema of the stored one, which is the union of all, so that nothing
+/// needs conversion.
+fn serve_as_well(definition: &mut Value, older: &[&str]) {
+    let stored = definition["spec"]["versions"][0].take();
+    let served = older.iter().map(|name| {
+        let mut version = stored.clone();
+        version["name"] = json!(name);
+        version["storage"] = json!(false);
+        version
+    });
+    let versions: Vec<_> = served.chain([stored.clone()]).collect();
+    definition["spec"]["versions"] = versions.into();
+    definition["spec"]["conversion"] = json!({ "strategy": "None" });
+}
+
+fn list_mut(value: &mut Value) -> impl Iterator<Item = &mut Value> {
+    value.as_array_mut().into_iter().flatten()
 }
 
 /// What `kubectl get canaries` shows, and with `-o wide`: Flagger's columns, which scripts read.

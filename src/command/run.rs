@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
 use super::{DONE, Format, INCOMPLETE, UNUSABLE, output};
 use crate::io::listener::{self, Shown};
 use crate::io::pushgateway::{Group, Pushgateway};
@@ -29,7 +33,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER/OF", value_parser = Shard::parse)]
     shard: Option<Shard>,
     /// Make a pass at every such interval, until stopped or until --for is over.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
     every: Option<Duration>,
     /// With --every: begin no pass after this time.
     #[arg(long = "for", value_name = "DURATION", requires = "every", value_parser = duration::parse)]
@@ -43,6 +47,14 @@ pub(super) struct Arguments {
     /// How the summary is written.
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
+}
+
+/// A duration that time can be divided by.
+fn interval(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err("must be longer than 0s, for example 15s".to_owned()),
+        interval => Ok(interval),
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
@@ -79,16 +91,31 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         }
         return UNUSABLE;
     }
-    let stop = options.stop.clone();
-    tokio::spawn(async move {
-        terminated().await;
-        stop.store(true, Ordering::SeqCst);
-    });
+    let insisted = match listen_for_signals(options.stop.clone()) {
+        Ok(insisted) => insisted,
+        Err(error) => {
+            output::error(&format!("listening for SIGTERM and SIGINT: {error}"));
+            return UNUSABLE;
+        }
+    };
+    tokio::select! {
+        code = repeat(arguments, &io, &options) => code,
+        // Asked twice, it ends where it is, as if it had been killed: the next pass goes on.
+        () = insisted.notified() => INCOMPLETE,
+    }
+}
+
+/// One pass, or one after the other until it is stopped or over.
+async fn repeat(arguments: &Arguments, io: &Io, options: &Options) -> u8 {
     let Some(every) = arguments.every else {
-        return once(&io, &options, arguments.output, None).await;
+        let code = once(io, options, arguments.output, None).await;
+        return code.unwrap_or_else(|| {
+            output::error("stopped before the pass could begin");
+            INCOMPLETE
+        });
     };
     let begun = io.clock.now();
-    let shown = match listen(arguments.listen, &io, every + options.deadline).await {
+    let shown = match listen(arguments.listen, io, every + options.deadline).await {
         Ok(shown) => shown,
         Err(error) => {
             output::error(&error);
@@ -101,13 +128,11 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         if options.stop.load(Ordering::SeqCst) {
             return last;
         }
-        last = once(&io, &options, arguments.output, shown.as_ref()).await;
-        // From the planned time, not from the end of the pass, so that the schedule does not
-        // drift; passes that were missed are not made up for.
-        let now = io.clock.now();
-        while next <= now {
-            next = next.saturating_add(every).unwrap_or(jiff::Timestamp::MAX);
+        match once(io, options, arguments.output, shown.as_ref()).await {
+            Some(code) => last = code,
+            None => return last,
         }
+        next = following(next, every, io.clock.now());
         let over = arguments
             .during
             .is_some_and(|during| begun.saturating_add(during).is_ok_and(|end| next > end));
@@ -116,9 +141,20 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         }
         tokio::select! {
             () = io.clock.sleep_until(next) => {}
-            () = stopped(&options.stop) => {}
+            () = pass::stopped(&options.stop) => {}
         }
     }
+}
+
+/// When the next pass is planned: from the planned time of the last one, not from its end, so that
+/// the schedule does not drift. Passes that were missed are not made up for.
+fn following(planned: Timestamp, every: Duration, now: Timestamp) -> Timestamp {
+    let late = u128::try_from(now.duration_since(planned).as_nanos()).unwrap_or(0);
+    let ahead = (late / every.as_nanos().max(1) + 1).saturating_mul(every.as_nanos());
+    let seconds = i64::try_from(ahead / 1_000_000_000).unwrap_or(i64::MAX);
+    let nanoseconds = i32::try_from(ahead % 1_000_000_000).unwrap_or(0);
+    let ahead = SignedDuration::new(seconds, nanoseconds);
+    planned.saturating_add(ahead).unwrap_or(Timestamp::MAX)
 }
 
 /// Begins to serve, where that was asked for. Three passes may fail in a row before that is no
@@ -174,14 +210,19 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
     }
 }
 
-async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>) -> u8 {
+/// One pass, and the code that it ends with; none where it was stopped before it could begin.
+async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>) -> Option<u8> {
     let report = match pass::run(io, options).await {
         Ok(report) => report,
+        Err(_) if options.stop.load(Ordering::SeqCst) => {
+            tracing::info!("stopped before any canary was begun");
+            return None;
+        }
         Err(error) => {
             let why = pass::could_not_start(&error);
             tracing::error!(error = %why, "the pass could not start");
             output::error(&why);
-            return UNUSABLE;
+            return Some(UNUSABLE);
         }
     };
     if let Some(shown) = shown.filter(|_| !report.needs_crds()) {
@@ -196,15 +237,15 @@ async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>)
         && report.canaries.is_empty()
     {
         output::error(&format!("Canary {namespace}/{name} does not exist"));
-        return UNUSABLE;
+        return Some(UNUSABLE);
     }
-    if report.needs_crds() {
+    Some(if report.needs_crds() {
         UNUSABLE
     } else if report.is_complete() {
         DONE
     } else {
         INCOMPLETE
-    }
+    })
 }
 
 /// One line for each canary and pass.
@@ -267,21 +308,67 @@ fn show(report: &Report, format: Format) {
     }
 }
 
-/// SIGTERM or Ctrl-C: the canaries that were begun are finished, no others are.
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+/// Hears SIGTERM and SIGINT (Ctrl-C) from here on, whatever else is going on. At the first of them
+/// `stop` is set: the canaries that were begun are finished, no others are. At the second the
+/// returned notification is given.
+fn listen_for_signals(stop: Arc<AtomicBool>) -> std::io::Result<Arc<Notify>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let insisted = Arc::new(Notify::new());
+    let notify = insisted.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.swap(true, Ordering::SeqCst) {
+                notify.notify_one();
+            }
+        }
+    });
+    Ok(insisted)
 }
 
-async fn stopped(stop: &AtomicBool) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(50));
-    while !stop.load(Ordering::SeqCst) {
-        ticks.tick().await;
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{following, interval};
+
+    #[test]
+    fn no_interval_is_of_no_length() {
+        assert_eq!(interval("1ms"), Ok(Duration::from_millis(1)));
+        for text in ["0s", "0m0ms"] {
+            assert!(interval(text).is_err_and(|why| why.contains("longer than 0s")));
+        }
+        assert!(interval("often").is_err_and(|why| why.contains("often")));
+    }
+
+    #[test]
+    fn the_schedule_does_not_drift_and_makes_up_for_nothing() {
+        let planned = Timestamp::UNIX_EPOCH;
+        let every = Duration::from_secs(15);
+        let after = |seconds| planned + SignedDuration::from_secs(seconds);
+        for (now, next) in [
+            (-3, 15),
+            (0, 15),
+            (14, 15),
+            (15, 30),
+            (100, 105),
+            (1_500_000, 1_500_015),
+        ] {
+            assert_eq!(
+                following(planned, every, after(now)),
+                after(next),
+                "{now} s"
+            );
+        }
+        // A night asleep is no loop over every millisecond of it.
+        let millisecond = Duration::from_millis(1);
+        let year = after(31_536_000);
+        assert_eq!(following(planned, millisecond, year), year + millisecond);
     }
 }

@@ -1,14 +1,16 @@
 //! `davy simulate`: rehearses scenarios on a cluster in memory.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::json;
 
 use super::{DONE, INCOMPLETE, UNUSABLE, output};
+use crate::simulate::expect::junit::{self, Suite};
 use crate::simulate::expect::{self, Expectation};
 use crate::simulate::play::{Play, Transcript};
-use crate::simulate::scenario::Scenario;
+use crate::simulate::scenario::{Scenario, Unusable};
 use crate::simulate::transcript::{self, Style};
 
 /// Rehearse scenarios on a cluster in memory, in virtual time.
@@ -32,6 +34,9 @@ enum Format {
     Junit,
 }
 
+/// Columns of the terminals that everybody has.
+const TERMINAL_WIDTH: usize = 80;
+
 pub(super) fn run(arguments: &Arguments) -> u8 {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -43,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
             return UNUSABLE;
         }
     };
-    let mut results = Vec::new();
+    let mut suites = Vec::new();
     let mut code = DONE;
     for folder in arguments
         .folders
@@ -56,25 +61,36 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
                 if met.iter().any(|expectation| expectation.failure.is_some()) {
                     code = code.max(INCOMPLETE);
                 }
-                results.push((transcript.name, met));
+                suites.push(Suite {
+                    name: transcript.name,
+                    outcome: Ok(met),
+                });
             }
             Err(error) => {
-                output::error(&error);
+                let why = error.to_string();
+                output::error(&why);
                 code = UNUSABLE;
+                let name = folder.file_name().unwrap_or(folder.as_os_str());
+                let name = name.to_string_lossy().into_owned();
+                if arguments.output == Format::Json {
+                    output::line(&json!({ "scenario": name, "error": why }).to_string());
+                }
+                suites.push(Suite {
+                    name,
+                    outcome: Err(why),
+                });
             }
         }
     }
     if arguments.output == Format::Junit {
-        output::line(expect::junit(&results).trim_end());
+        output::line(junit::junit(&suites).trim_end());
     }
     code
 }
 
-async fn rehearse(folder: &Path) -> Result<(Transcript, Vec<Expectation>), String> {
-    let scenario = Scenario::read(folder).map_err(|error| error.to_string())?;
-    let located = |why: String| format!("{}: {why}", folder.display());
-    let play = Play::new(scenario.clone()).map_err(located)?;
-    let transcript = play.play().await.map_err(located)?;
+async fn rehearse(folder: &Path) -> Result<(Transcript, Vec<Expectation>), Unusable> {
+    let scenario = Scenario::read(folder)?;
+    let transcript = Play::new(scenario.clone())?.play().await;
     let met = expect::judge(&scenario, &transcript);
     Ok((transcript, met))
 }
@@ -82,10 +98,9 @@ async fn rehearse(folder: &Path) -> Result<(Transcript, Vec<Expectation>), Strin
 fn show(transcript: &Transcript, met: &[Expectation], format: Format) {
     match format {
         Format::Text => {
-            let style = if output::has_colour() {
-                Style::Colour
-            } else {
-                Style::Plain
+            let style = Style {
+                has_colour: output::has_colour(),
+                width: std::io::stdout().is_terminal().then_some(TERMINAL_WIDTH),
             };
             output::line(&transcript::text(transcript, met, style));
         }

@@ -81,18 +81,17 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let (io, requests) = &io.counted();
     let cluster = Cluster::new(io.kube_client());
     let records = options.places.records.as_ref();
-    let server = &options.metrics_server;
-    let world = observe::world(
-        &cluster,
-        &options.scope,
-        &options.policy,
-        records,
-        server,
-        now,
-    );
-    let world = tokio::time::timeout_at(deadline, world)
-        .await
-        .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??;
+    let (scope, policy, server) = (&options.scope, &options.policy, &options.metrics_server);
+    let world = observe::world(&cluster, scope, policy, records, server, now);
+    let world = tokio::select! {
+        biased;
+        world = tokio::time::timeout_at(deadline, world) => world
+            .map_err(|_| cluster::Error::Unanswered("the pass ran out of time".to_owned()))??,
+        // Nothing was begun, so there is nothing to finish.
+        () = stopped(&options.stop) => {
+            return Err(cluster::Error::Unanswered("the pass was stopped".to_owned()));
+        }
+    };
     let mut report = Report::new(now);
     for (name, problem) in &world.malformed {
         if is_chosen(options, name) {
@@ -154,6 +153,14 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
         }
     }
     Ok(report)
+}
+
+/// Returns when the pass is to be stopped.
+pub async fn stopped(stop: &AtomicBool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    while !stop.load(Ordering::SeqCst) {
+        ticks.tick().await;
+    }
 }
 
 /// The canaries of this pass, those first that have waited longest.

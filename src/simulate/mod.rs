@@ -6,6 +6,8 @@ pub mod controllers;
 pub mod expect;
 mod metrics;
 pub mod play;
+pub mod refusals;
+pub mod route;
 pub mod scenario;
 pub mod transcript;
 pub mod world;

@@ -1,5 +1,5 @@
-//! The world of a rehearsal behind a wire: the cluster in memory, its controllers, the metrics
-//! system, and the call at which a pass is killed.
+//! The world of a rehearsal behind a wire: the cluster in memory, its controllers and its admission
+//! webhook, the metrics system, and the call at which a pass is killed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,9 @@ use crate::io::{Io, Wire, WireError};
 use crate::simulate::cluster::Cluster;
 use crate::simulate::controllers::{self, Behaviour};
 use crate::simulate::metrics;
-use crate::simulate::scenario::{Crash, Metrics, Outcome};
+use crate::simulate::refusals::Refusals;
+use crate::simulate::scenario::answers::Metrics;
+use crate::simulate::scenario::{Crash, Outcome};
 
 /// What requests reach.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct State {
     pub cluster: Cluster,
     pub behaviour: Behaviour,
     pub metrics: Metrics,
+    /// What the admission webhook refuses.
+    pub refusals: Refusals,
     /// Requests so far, to the API server and to the metrics system.
     pub calls: u64,
     /// Requests to the API server.
@@ -69,6 +73,7 @@ impl World {
             cluster: Cluster::new(),
             behaviour: Behaviour::default(),
             metrics: Metrics::default(),
+            refusals: Refusals::default(),
             calls: 0,
             api_requests: 0,
             told: Vec::new(),
@@ -134,6 +139,11 @@ impl World {
         self.lock().crash = None;
     }
 
+    /// A pass is over: what is refused for a number of passes counts it.
+    pub fn end_pass(&self) {
+        self.lock().refusals.end_pass();
+    }
+
     /// Returns when a pass was killed.
     pub async fn killed(&self) {
         self.killed.notified().await;
@@ -188,9 +198,13 @@ impl World {
                 });
                 return Ok(Response::new(Bytes::new()));
             }
-            return metrics::answer(state.metrics, request, now).map_err(WireError::NotSent);
+            return metrics::answer(&state.metrics, &state.cluster, request, now)
+                .map_err(WireError::NotSent);
         }
         state.api_requests += 1;
+        if let Some(refusal) = state.refusals.answer(&state.cluster, request) {
+            return Ok(refusal);
+        }
         Ok(state.cluster.handle(request, now))
     }
 }

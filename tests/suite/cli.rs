@@ -3,6 +3,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, sync::mpsc};
 
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::{
     bed::program::Program,
@@ -66,6 +67,7 @@ fn wrong_arguments_are_a_matter_of_usage() {
     for (arguments, why) in [
         (&["run", "--for", "10s"][..], "--every"),
         (&["run", "--every", "often"], "often"),
+        (&["run", "--every", "0s"], "longer than 0s"),
         (&["run", "--canary", "podinfo"], "NAMESPACE/NAME"),
         (&["run", "-o", "xml"], "json"),
         (&["release"], "release"),
@@ -79,6 +81,90 @@ fn wrong_arguments_are_a_matter_of_usage() {
         let ended = Program::new(&arguments).run().with_code(0);
         assert!(ended.output.contains("davy"), "{arguments:?}: {ended}");
     }
+}
+
+/// No canary is begun before the Canaries are read, so nothing has to be finished.
+#[test]
+fn signals_are_heard_while_the_canaries_are_read() {
+    for signal in ["TERM", "INT"] {
+        for (arguments, code, error) in [
+            (
+                &["run"][..],
+                1,
+                "error: stopped before the pass could begin",
+            ),
+            (&["run", "--every", "1h"], 0, ""),
+            // The pass takes longer than its interval.
+            (&["run", "--every", "1ms"], 0, ""),
+        ] {
+            let (asks, asked) = mpsc::channel();
+            let (test, is_over) = mpsc::channel::<()>();
+            let server = stand_in(move || {
+                let _ = asks.send(());
+                // Answers when nobody waits any more.
+                let _ = is_over.recv();
+                no_canaries()
+            });
+            let kubeconfig = kubeconfig(&server);
+            let running = Program::new(arguments)
+                .set("KUBECONFIG", kubeconfig.path())
+                .start();
+            asked.recv().expect("the Canaries are asked for");
+            running.signal(signal);
+            let ended = running.end().with_code(code);
+            drop(test);
+            assert_eq!(ended.output, "", "{arguments:?} {signal}: {ended}");
+            let is_said = |line: &str| line == error;
+            assert!(
+                error.is_empty() || ended.errors.lines().any(is_said),
+                "{arguments:?} {signal}: {ended}"
+            );
+        }
+    }
+}
+
+#[test]
+fn signals_are_heard_between_passes_that_are_far_apart_or_too_close() {
+    for signal in ["TERM", "INT"] {
+        // Of passes at every millisecond each takes longer than that.
+        for (every, passes) in [("1h", 1), ("1ms", 3)] {
+            let kubeconfig = kubeconfig(&stand_in(no_canaries));
+            let running = Program::new(&["run", "--every", every])
+                .set("KUBECONFIG", kubeconfig.path())
+                .start();
+            for _ in 0..passes {
+                assert_eq!(running.line(), "0 canaries\n");
+            }
+            running.signal(signal);
+            let ended = running.end().with_code(0);
+            assert!(ended.output.lines().count() >= passes, "{every}: {ended}");
+        }
+    }
+}
+
+fn no_canaries() -> String {
+    let list = json!({
+        "kind": "CanaryList",
+        "apiVersion": "flagger.app/v1beta1",
+        "metadata": {"resourceVersion": "1"},
+        "items": [],
+    });
+    list.to_string()
+}
+
+/// What leads to an API server at this address.
+fn kubeconfig(server: &str) -> NamedTempFile {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "current-context": "test",
+    });
+    let file = NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), config.to_string()).expect("it can be written");
+    file
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The scenarios that ship: each is played, must meet its own expectations, and its transcript is
-//! held against `expected.txt`. `DAVY_UPDATE=1` writes the transcripts anew.
+//! held against `expected.txt`. And `davy simulate` on scenarios that fail or cannot be played, in
+//! `fixtures/simulate`: all that it prints and how it ends. `DAVY_UPDATE=1` writes both anew.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +8,22 @@ use davy::simulate::expect;
 use davy::simulate::play::Play;
 use davy::simulate::scenario::Scenario;
 use davy::simulate::transcript::{self, Style};
+use serde_json::Value;
+
+use crate::bed::program::Program;
+
+const SHIPPED: &str = "fixtures/scenarios";
+const FAILING: &str = "fixtures/simulate";
+/// Its transcript is too long to be kept.
+const NEVER_THERE: &str = "fixtures/simulate/never-there";
 
 fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
+    folders_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join(SHIPPED))
+}
+
+fn folders_of(root: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<_> = std::fs::read_dir(root)
-        .expect("fixtures/scenarios")
+        .expect("a folder of scenarios")
         .map(|entry| entry.expect("an entry").path())
         .collect();
     folders.sort();
@@ -21,7 +33,7 @@ fn folders() -> Vec<PathBuf> {
 async fn transcript_of(folder: &Path) -> (String, Vec<String>) {
     let scenario = Scenario::read(folder).expect("a scenario");
     let play = Play::new(scenario.clone()).expect("a cluster");
-    let transcript = play.play().await.expect("a story that comes to its end");
+    let transcript = play.play().await;
     let met = expect::judge(&scenario, &transcript);
     assert!(!met.is_empty(), "{} expects something", folder.display());
     let failures = met
@@ -35,29 +47,89 @@ async fn transcript_of(folder: &Path) -> (String, Vec<String>) {
             ))
         })
         .collect();
-    (transcript::text(&transcript, &met, Style::Plain), failures)
+    let text = transcript::text(&transcript, &met, Style::default());
+    (text, failures)
 }
 
 #[tokio::test]
 async fn every_scenario_ends_as_it_expects_and_tells_the_same_story() {
-    let update = std::env::var_os("DAVY_UPDATE").is_some();
     let mut wrong = Vec::new();
     for folder in folders() {
         let (text, failures) = transcript_of(&folder).await;
         wrong.extend(failures);
-        let file = folder.join("expected.txt");
-        if update {
-            std::fs::write(&file, &text).expect("writing the transcript");
-        }
-        let expected = std::fs::read_to_string(&file).unwrap_or_default();
-        if text != expected {
-            wrong.push(format!(
-                "{}:\n{text}\ninstead of\n{expected}",
-                file.display()
-            ));
-        }
+        wrong.extend(unlike(&folder.join("expected.txt"), &text));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_goes_wrong_in_a_rehearsal_is_told_where_it_does() {
+    let mut wrong = Vec::new();
+    for folder in folders_of(Path::new(FAILING)) {
+        if folder == Path::new(NEVER_THERE) {
+            continue;
+        }
+        let name = folder.to_str().expect("a plain name");
+        let ended = Program::new(&["simulate", name]).run();
+        wrong.extend(unlike(&folder.join("expected.txt"), &ended.to_string()));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The transcript is whole, the expectations are judged all the same, and neither that scenario nor
+/// one that cannot be played keeps the others from being played.
+#[test]
+fn a_phase_that_is_not_reached_is_a_failed_case_among_others() {
+    let broken = "fixtures/simulate/unknown-step";
+    let good = "fixtures/simulate/of-2020";
+    let call = ["simulate", NEVER_THERE, good, "-o"];
+    let ended = Program::new(&[&call[..], &["json"]].concat())
+        .run()
+        .with_code(1);
+    let played: Vec<Value> = ended
+        .output
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    let [never_there, good_one] = &*played else {
+        panic!("two scenarios: {ended}");
+    };
+    let lines = never_there["transcript"]["lines"].as_array();
+    let passes = lines
+        .into_iter()
+        .flatten()
+        .filter(|line| line["pass"].is_u64());
+    assert!(passes.count() > 500, "{ended}");
+    let text = Program::new(&["simulate", NEVER_THERE]).run().with_code(1);
+    let is_pass = |line: &&str| line.contains("█") || line.contains("░");
+    assert!(text.output.lines().filter(is_pass).count() > 500, "{text}");
+    let failure = |scenario: &Value, name: &str| {
+        let expectations = scenario["expectations"].as_array().expect("expectations");
+        let found = expectations.iter().find(|it| it["name"] == name);
+        found.expect("the expectation")["failure"].clone()
+    };
+    let why = failure(never_there, "script");
+    let begins = "steps[3]: phase Succeeded was not reached in 500 passes; the phase is Failed, and \
+                  the last pass says: ";
+    let reason = why.as_str().and_then(|why| why.strip_prefix(begins));
+    assert!(reason.is_some_and(|reason| !reason.is_empty()), "{why}");
+    assert_eq!(failure(never_there, "phase Failed"), Value::Null);
+    assert_eq!(failure(good_one, "phase Succeeded"), Value::Null);
+
+    let call = ["simulate", broken, NEVER_THERE, good, "-o", "junit"];
+    let ended = Program::new(&call).run().with_code(2);
+    let file = Path::new(NEVER_THERE).join("expected.xml");
+    assert_eq!(unlike(&file, &ended.output), None);
+}
+
+/// What a file holds otherwise, if it does.
+fn unlike(file: &Path, text: &str) -> Option<String> {
+    if std::env::var_os("DAVY_UPDATE").is_some() {
+        std::fs::write(file, text).expect("a file that can be written");
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    let file = file.display();
+    (text != expected).then(|| format!("{file}:\n{text}\ninstead of\n{expected}"))
 }
 
 #[tokio::test]

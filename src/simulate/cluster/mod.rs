@@ -18,6 +18,7 @@ pub use self::object::Key;
 use self::objects::Objects;
 use self::request::Request;
 use self::write::Ask;
+pub(in crate::simulate) use self::write::Operation;
 
 mod answer;
 mod builtin;
@@ -47,6 +48,8 @@ mod tests;
 ///   instead of at each read. `fieldValidation=Strict` does not see fields that are given twice.
 /// - Texts of syntax errors are our parser's; a refusal carries no warnings; of several causes the
 ///   real one repeats some.
+/// - A scenario may hold kinds, and versions of kinds, that no API server serves without more: they
+///   take any field, are not converted, and nothing acts on them.
 /// - Events do not expire.
 /// - No users: every request is allowed. Faults are layers on the wire.
 #[derive(Clone, Debug)]
@@ -288,6 +291,21 @@ impl Cluster {
         let mut scale = read::scale(&place, &stored)?;
         scale["spec"]["replicas"] = json!(replicas);
         write::replace(self, &place, scale, &Ask::by(manager, now))
+    }
+
+    /// Serves the kind and version of an object, if nothing does, and says whether it is namespaced.
+    ///
+    /// # Errors
+    /// Which versions of the kind are served, where its definition settles that.
+    pub(in crate::simulate) fn serve(&mut self, object: &Value) -> Result<bool, String> {
+        let api_version = object::text(object, "/apiVersion");
+        let kind = object::text(object, "/kind");
+        if !self.kinds.serves(api_version, kind) {
+            Arc::make_mut(&mut self.kinds).serve(api_version, kind)?;
+        }
+        let (group, _) = object::group_and_version(api_version);
+        let found = self.kinds.find(group, kind);
+        Ok(found.is_none_or(|kind| kind.namespaced))
     }
 
     /// Whether the API server serves this kind in this version.

@@ -2,61 +2,29 @@
 //! code as `davy run` and in virtual time.
 
 mod change;
-
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+mod line;
+mod set_up;
+mod words;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::api::canary::Canary;
 use crate::api::status::{CanaryStatus, Phase};
-use crate::pass::deliver::outbox::Places;
-use crate::pass::report::{Handled, Outcome};
-use crate::pass::{self, Options, terms};
-use crate::settings::Settings;
-use crate::simulate::BEGINNING;
+use crate::io::cluster::Error;
+use crate::pass::report::{Handled, Outcome, Report};
+use crate::pass::snapshot::percent;
+use crate::pass::{self, Options};
 use crate::simulate::cluster::Key;
+use crate::simulate::route::Route;
 use crate::simulate::scenario::{Crash, Event, Scenario};
 use crate::simulate::world::World;
 
+pub(in crate::simulate) use line::is_error;
+pub use line::{Line, Pass, StatusShown, Transcript};
+
 /// A script that has not come where it wants to be after so many passes never will.
 const PASSES_MAX: u32 = 500;
-const INTERVAL_DEFAULT: SignedDuration = SignedDuration::from_secs(60);
-const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(10);
-
-/// What was seen.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Transcript {
-    pub name: String,
-    pub about: String,
-    pub lines: Vec<Line>,
-    /// The texts of the Canary's Events, in order.
-    pub events: Vec<String>,
-    pub api_requests: u64,
-    #[serde(skip)]
-    pub world: Option<World>,
-}
-
-/// Something that happened, or a pass.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase", untagged)]
-pub enum Line {
-    Happened {
-        seconds: i64,
-        event: String,
-    },
-    Pass {
-        pass: u32,
-        seconds: i64,
-        handled: Option<Handled>,
-        killed: bool,
-        error: Option<String>,
-    },
-}
 
 /// A scenario while it is played.
 pub struct Play {
@@ -74,91 +42,41 @@ pub struct Play {
 }
 
 impl Play {
-    /// Sets the scenario's cluster up.
-    pub fn new(scenario: Scenario) -> Result<Self, String> {
-        let begun = BEGINNING;
-        let world = World::new(begun);
-        let settings = Settings::from_variables(scenario.script.settings.clone().into_iter())
-            .map_err(|error| error.to_string())?;
-        let mut found = None;
-        {
-            let mut state = world.lock();
-            state.cluster = super::installed()?;
-            for object in &scenario.objects {
-                let object = placed(object.clone());
-                if object["kind"] == "Canary" {
-                    let canary: Canary = serde_json::from_value(object.clone())
-                        .map_err(|error| format!("not a valid Canary: {error}"))?;
-                    found.get_or_insert(canary);
-                }
-                let name = object["metadata"]["name"].clone();
-                state
-                    .cluster
-                    .apply(object, "user", begun)
-                    .map_err(|error| format!("{name}: {error}"))?;
-            }
-            state.metrics = scenario.script.metrics;
-            if let Some(seconds) = scenario.script.pod_seconds {
-                state.behaviour.ready_after = SignedDuration::from_secs(seconds);
+    /// Plays the script, to its end or to the step that cannot be.
+    pub async fn play(mut self) -> Transcript {
+        let mut stopped = None;
+        for (index, event) in self.scenario.script.steps.clone().iter().enumerate() {
+            if let Err(why) = self.happen(event).await {
+                stopped = Some(format!("steps[{index}]: {why}"));
+                break;
             }
         }
-        let canary = found.ok_or("holds no Canary")?;
-        let every = scenario
-            .script
-            .every_seconds
-            .map_or_else(|| interval(&canary), SignedDuration::from_secs);
-        let metadata = &canary.metadata;
-        let play = Self {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            canary: metadata.name.clone().unwrap_or_default(),
-            options: Options {
-                scope: settings.scope,
-                canary: None,
-                shard: None,
-                policy: settings.policy,
-                metrics_server: settings.metrics_server,
-                pushgateway: None,
-                places: Places::default(),
-                concurrency: 1,
-                deadline: Duration::from_mins(10),
-                dry_run: false,
-                stop: Arc::new(AtomicBool::new(false)),
-            },
-            world,
-            every,
-            begun,
-            passes: 0,
-            next_pass: begun,
-            crash: None,
-            lines: Vec::new(),
-            scenario,
-        };
-        play.world.advance(begun);
-        Ok(play)
-    }
-
-    /// Plays the script to its end.
-    pub async fn play(mut self) -> Result<Transcript, String> {
-        for event in self.scenario.script.steps.clone() {
-            self.happen(&event).await?;
+        Transcript {
+            stopped,
+            ..self.end()
         }
-        Ok(self.end())
     }
 
     pub fn end(self) -> Transcript {
         let events = self.events();
         let api_requests = self.world.lock().api_requests;
+        let (_, route) = shown(&self.world, &self.key_of_canary(), &self.options);
         Transcript {
             name: self.scenario.name,
             about: self.scenario.script.about,
             lines: self.lines,
             events,
             api_requests,
+            route,
+            stopped: None,
             world: Some(self.world),
         }
     }
 
     /// One line of the script.
+    ///
+    /// # Errors
+    /// Why it cannot be: what is awaited does not come, or what is named does not exist.
     pub async fn happen(&mut self, event: &Event) -> Result<(), String> {
         match event {
             Event::Until(phase) => {
@@ -208,17 +126,33 @@ impl Play {
         what: &str,
         reached: impl Fn(&CanaryStatus, &Handled) -> bool,
     ) -> Result<(), String> {
+        let mut last = None;
         for _ in 0..PASSES_MAX {
             let handled = self.pass().await;
             let status = self.status();
-            if handled.is_some_and(|handled| reached(&status, &handled)) {
+            if handled
+                .as_ref()
+                .is_some_and(|handled| reached(&status, handled))
+            {
                 return Ok(());
             }
+            last = handled;
         }
-        let phase = self.status().phase;
+        let phase = self.status().phase.map(|phase| format!("{phase:?}"));
+        let phase = phase.as_deref().unwrap_or("none");
+        let reason = last.map_or_else(|| self.last_error(), |handled| handled.reason);
         Err(format!(
-            "{what} was not reached in {PASSES_MAX} passes; phase is {phase:?}"
+            "{what} was not reached in {PASSES_MAX} passes; the phase is {phase}, and the last \
+             pass says: {reason}"
         ))
+    }
+
+    fn last_error(&self) -> String {
+        let error = self.lines.iter().rev().find_map(|line| match line {
+            Line::Pass(pass) => pass.error.clone(),
+            Line::Happened { .. } => None,
+        });
+        error.unwrap_or_else(|| "nothing about this Canary".to_owned())
     }
 
     /// The next pass at its time, over all canaries; what it did about the scenario's own.
@@ -237,45 +171,57 @@ impl Play {
             report = pass::run(&io, &self.options) => Some(report),
         };
         self.world.disarm();
+        self.world.end_pass();
         self.world.advance(at);
+        let pass = self.seen(outcome);
+        let handled = pass.handled.clone();
+        self.lines.push(Line::Pass(Box::new(pass)));
+        handled
+    }
+
+    /// The line of a pass; without an outcome it was killed.
+    fn seen(&self, outcome: Option<Result<Report, Error>>) -> Pass {
         let killed = outcome.is_none();
-        let (handled, error) = match outcome {
+        let (report, error) = match outcome {
             None => (None, None),
+            Some(Ok(report)) => (Some(report), None),
             Some(Err(error)) => (None, Some(pass::could_not_start(&error))),
-            Some(Ok(report)) => {
-                let name = format!("{}/{}", self.namespace, self.canary);
-                (
-                    report
-                        .canaries
-                        .into_iter()
-                        .find(|handled| handled.canary == name),
-                    None,
-                )
-            }
         };
-        let (pass, seconds) = (self.passes, self.seconds());
-        let line = Line::Pass {
-            pass,
-            seconds,
-            handled: handled.clone(),
+        let (canaries, undelivered) = report
+            .map(|report| (report.canaries, report.untold))
+            .unwrap_or_default();
+        let name = format!("{}/{}", self.namespace, self.canary);
+        let (own, others) = canaries
+            .into_iter()
+            .partition::<Vec<_>, _>(|handled| handled.canary == name);
+        let (status, route) = shown(&self.world, &self.key_of_canary(), &self.options);
+        Pass {
+            pass: self.passes,
+            seconds: self.seconds(),
+            handled: own.into_iter().next(),
+            status,
+            route,
+            others,
+            undelivered,
             killed,
             error,
-        };
-        self.lines.push(line);
-        handled
+        }
     }
 
     fn seconds(&self) -> i64 {
         self.world.now().duration_since(self.begun).as_secs()
     }
 
+    fn key_of_canary(&self) -> Key {
+        Key::new("flagger.app", "Canary", &self.namespace, &self.canary)
+    }
+
     /// The Canary's status as it is now.
     pub fn status(&self) -> CanaryStatus {
-        let key = Key::new("flagger.app", "Canary", &self.namespace, &self.canary);
         self.world
             .lock()
             .cluster
-            .get(&key)
+            .get(&self.key_of_canary())
             .and_then(|canary| serde_json::from_value(canary["status"].clone()).ok())
             .unwrap_or_default()
     }
@@ -303,24 +249,24 @@ impl Play {
     }
 }
 
+/// What the cluster shows of the canary now.
+fn shown(world: &World, key: &Key, options: &Options) -> (Option<StatusShown>, Route) {
+    let state = world.lock();
+    let canary = state.cluster.get(key);
+    let canary = canary.and_then(|canary| Canary::deserialize(&*canary).ok());
+    let Some(canary) = canary else {
+        return (None, Route::Unsplit);
+    };
+    let status = canary.status.as_ref();
+    let status = StatusShown {
+        phase: status.and_then(|status| status.phase),
+        weight: percent(status.and_then(|status| status.canary_weight)),
+    };
+    let route = Route::of(&state.cluster, &canary, &options.policy);
+    (Some(status), route)
+}
+
 /// A phase in which nothing is under way.
 fn is_rest(phase: Phase) -> bool {
     matches!(phase, Phase::Initialized | Phase::Succeeded | Phase::Failed)
-}
-
-/// Objects without a namespace live in `test`, as in the scenarios that ship.
-fn placed(mut object: Value) -> Value {
-    let namespaced = object["kind"] != "Namespace" && object["kind"] != "CustomResourceDefinition";
-    if namespaced && object["metadata"]["namespace"].is_null() {
-        object["metadata"]["namespace"] = "test".into();
-    }
-    object
-}
-
-fn interval(canary: &Canary) -> SignedDuration {
-    terms::analysis(canary)
-        .and_then(|analysis| analysis.interval.as_deref())
-        .and_then(|text| crate::objects::duration::parse(text).ok())
-        .and_then(|interval| SignedDuration::try_from(interval).ok())
-        .map_or(INTERVAL_DEFAULT, |interval| interval.max(INTERVAL_MIN))
 }

@@ -3,8 +3,9 @@
 use std::{
     ffi::OsStr,
     fmt,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, Sender},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -43,22 +44,33 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .expect("davy starts");
-        let output = whole(process.stdout.take().expect("it is piped"));
-        let errors = whole(process.stderr.take().expect("it is piped"));
+        let (print, lines) = mpsc::channel();
+        let output = whole(process.stdout.take().expect("it is piped"), Some(print));
+        let errors = whole(process.stderr.take().expect("it is piped"), None);
         Running {
             process,
             output,
             errors,
+            lines,
         }
     }
 }
 
-/// Reads to the end, beside the test: a full pipe would hold the process up.
-fn whole(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+/// Reads to the end, beside the test: a full pipe would hold the process up. Each line is told too.
+fn whole(pipe: impl Read + Send + 'static, lines: Option<Sender<String>>) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut text = String::new();
+        let mut pipe = BufReader::new(pipe);
+        let mut line = String::new();
         // What is not UTF-8 is missed by the assertion that looks for it.
-        let _ = pipe.read_to_string(&mut text);
+        while pipe.read_line(&mut line).is_ok_and(|length| length > 0) {
+            text.push_str(&line);
+            if let Some(lines) = &lines {
+                // Nobody has to listen.
+                let _ = lines.send(std::mem::take(&mut line));
+            }
+            line.clear();
+        }
         text
     })
 }
@@ -68,16 +80,27 @@ pub(crate) struct Running {
     process: Child,
     output: JoinHandle<String>,
     errors: JoinHandle<String>,
+    lines: Receiver<String>,
 }
 
 impl Running {
     /// Asks it to stop, as the kubelet does.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it this signal.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         let status = Command::new("sh")
-            .args(["-c", "kill -TERM \"$1\"", "sh", &pid])
+            .args(["-c", "kill -\"$1\" \"$2\"", "sh", name, &pid])
             .status();
         assert!(status.expect("sh starts").success(), "it can be signalled");
+    }
+
+    /// Waits for the next line of standard output.
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(DEADLINE).expect("a line")
     }
 
     /// Kills it after so long as `kill -9` does, unless it has ended by itself.

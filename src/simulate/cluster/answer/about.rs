@@ -66,6 +66,18 @@ impl Kind {
         )
     }
 
+    /// A webhook's refusal. The details name the object, by which it is told from the bare 422 of a
+    /// JSON patch that does not fit.
+    pub(in super::super) fn denied(&self, name: &str, code: StatusCode, why: &str) -> Refusal {
+        let reason = if code == StatusCode::FORBIDDEN {
+            "Forbidden"
+        } else {
+            "Invalid"
+        };
+        let message = format!("admission webhook \"rehearsal.davy\" denied the request: {why}");
+        self.about(code, reason, name, message)
+    }
+
     pub(in super::super) fn invalid(&self, name: &str, found: &[Cause]) -> Refusal {
         self.invalid_as(name, found, &self.qualified_kind(), &self.kind)
     }

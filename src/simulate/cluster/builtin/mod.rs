@@ -8,9 +8,11 @@ use super::object::{child, default, list, map, text};
 mod defaults;
 mod pods;
 mod rules;
+mod table;
 mod typed;
 
 pub(super) use self::rules::violations;
+pub(super) use self::table::BUILTIN;
 
 /// Fills in defaults and drops unknown fields, which it names. Doing it twice changes nothing.
 ///

@@ -88,6 +88,11 @@ struct Pattern {
 }
 
 impl Schema {
+    /// Whether it says which fields an object has.
+    pub(super) fn is_described(&self) -> bool {
+        !self.properties.is_empty()
+    }
+
     /// Reads an `openAPIV3Schema`.
     pub(super) fn of(schema: &Value) -> Self {
         let flag = |key: &str| schema[key] == true;

@@ -15,8 +15,10 @@ use super::object::{Key, text};
 use super::read;
 use super::request::{Request, Unknown};
 
+pub(in crate::simulate) use self::admission::Operation;
 pub(super) use self::delete::{Deletion, delete};
 
+mod admission;
 mod create;
 mod delete;
 mod metadata;

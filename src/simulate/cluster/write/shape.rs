@@ -34,13 +34,13 @@ const METADATA: &[&str] = &[
 /// Why it cannot be read as an object of its kind.
 pub(super) fn shape(place: &Place, object: &mut Value, ask: &Ask) -> Result<Vec<String>, String> {
     let mut unknown = shape_metadata(object)?;
-    if place.kind.custom {
-        if let Some(schema) = &place.version().schema {
+    match &place.version().schema {
+        Some(schema) => {
             schema.fill(object);
             unknown.extend(schema.prune(object));
         }
-    } else {
-        unknown.extend(builtin::fill(&place.kind, object)?);
+        None if place.kind.custom => {}
+        None => unknown.extend(builtin::fill(&place.kind, object)?),
     }
     let mut unknown: Vec<_> = unknown
         .into_iter()

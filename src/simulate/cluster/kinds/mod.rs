@@ -6,15 +6,18 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::answer::Refusal;
+use super::builtin::BUILTIN;
 use super::object::{self, Key, list, text};
 use super::request::Request;
 use super::schema::Schema;
+
+mod unknown;
 
 pub(super) const CRD_GROUP: &str = "apiextensions.k8s.io";
 pub(super) const CRD_KIND: &str = "CustomResourceDefinition";
 
 /// One kind in all its versions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(
     clippy::struct_field_names,
     reason = "that is what Kubernetes calls its name"
@@ -32,10 +35,10 @@ pub(super) struct Kind {
     pub(super) custom: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Version {
     pub(super) name: String,
-    pub(super) schema: Option<Schema>,
+    pub(super) schema: Option<Arc<Schema>>,
     pub(super) has_status: bool,
     pub(super) scale: Option<Scale>,
 }
@@ -91,6 +94,13 @@ impl Kind {
 
     pub(super) fn stored_version(&self) -> String {
         object::api_version(&self.group, &self.storage)
+    }
+
+    /// Whether it says which fields it has.
+    fn has_schema(&self) -> bool {
+        let described =
+            |version: &Version| version.schema.as_ref().is_some_and(|it| it.is_described());
+        self.versions.iter().any(described)
     }
 
     pub(super) fn version(&self, name: &str) -> Option<&Version> {
@@ -298,7 +308,9 @@ fn crd_version(version: &Value) -> Version {
     });
     Version {
         name: text(version, "/name").to_owned(),
-        schema: version.pointer("/schema/openAPIV3Schema").map(Schema::of),
+        schema: version
+            .pointer("/schema/openAPIV3Schema")
+            .map(|schema| Arc::new(Schema::of(schema))),
         has_status: version.pointer("/subresources/status").is_some(),
         scale,
     }
@@ -311,75 +323,3 @@ fn qualified(name: &str, group: &str) -> String {
         format!("{name}.{group}")
     }
 }
-
-struct Builtin {
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
-    plural: &'static str,
-    short: &'static str,
-    namespaced: bool,
-    has_status: bool,
-}
-
-impl Builtin {
-    fn kind(&self) -> Kind {
-        let scale = matches!(self.kind, "Deployment" | "ReplicaSet").then(|| Scale {
-            spec: "/spec/replicas".into(),
-            status: "/status/replicas".into(),
-            selector: String::new(),
-        });
-        Kind {
-            group: self.group.to_owned(),
-            kind: self.kind.to_owned(),
-            plural: self.plural.to_owned(),
-            singular: self.kind.to_lowercase(),
-            short_names: self.short.split_whitespace().map(str::to_owned).collect(),
-            namespaced: self.namespaced,
-            versions: vec![Version {
-                name: self.version.to_owned(),
-                schema: None,
-                has_status: self.has_status,
-                scale,
-            }],
-            storage: self.version.to_owned(),
-            custom: false,
-        }
-    }
-}
-
-macro_rules! builtin {
-    ($($group:literal $version:literal $kind:literal $plural:literal $short:literal $namespaced:literal $status:literal;)*) => {
-        &[$(Builtin {
-            group: $group,
-            version: $version,
-            kind: $kind,
-            plural: $plural,
-            short: $short,
-            namespaced: $namespaced,
-            has_status: $status,
-        }),*]
-    };
-}
-
-/// Group, version, kind, plural, short names, namespaced, with a status of its own.
-const BUILTIN: &[Builtin] = builtin! {
-    "" "v1" "Namespace" "namespaces" "ns" false true;
-    "" "v1" "Service" "services" "svc" true true;
-    "" "v1" "ConfigMap" "configmaps" "cm" true false;
-    "" "v1" "Secret" "secrets" "" true false;
-    "" "v1" "ServiceAccount" "serviceaccounts" "sa" true false;
-    "" "v1" "Event" "events" "ev" true false;
-    "" "v1" "Pod" "pods" "po" true true;
-    "apps" "v1" "Deployment" "deployments" "deploy" true true;
-    "apps" "v1" "ReplicaSet" "replicasets" "rs" true true;
-    "apps" "v1" "DaemonSet" "daemonsets" "ds" true true;
-    "apps" "v1" "ControllerRevision" "controllerrevisions" "" true false;
-    "autoscaling" "v2" "HorizontalPodAutoscaler" "horizontalpodautoscalers" "hpa" true true;
-    "networking.k8s.io" "v1" "Ingress" "ingresses" "ing" true true;
-    "discovery.k8s.io" "v1" "EndpointSlice" "endpointslices" "" true false;
-    "coordination.k8s.io" "v1" "Lease" "leases" "" true false;
-    "batch" "v1" "Job" "jobs" "" true true;
-    "batch" "v1" "CronJob" "cronjobs" "cj" true true;
-    "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" "crd crds" false true;
-};
