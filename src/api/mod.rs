@@ -22,3 +22,4 @@ pub mod record;
 mod schema;
 pub mod service;
 pub mod status;
+pub mod text;
