@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
-use crate::objects::{Key, Names, Policy, Problem, SERVICE, controller_uid};
+use crate::objects::{Key, Names, Policy, Problem, SERVICE, controller_uid, names_grammar};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Terms;
 use crate::routers::{self, Router};
@@ -76,7 +76,7 @@ pub fn resolve(canary: &Canary, policy: &Policy) -> Result<Resolved, Vec<Problem
 /// Fields that ask for something which this version does not do: never ignored.
 fn unsupported(canary: &Canary) -> Vec<Problem> {
     let spec = &canary.spec;
-    let mut problems = Vec::new();
+    let mut problems = names_grammar::problems(canary);
     match &spec.service {
         None => problems.push(Problem::field("spec.service", "is required")),
         // Flagger's definition takes any number.

@@ -32,4 +32,5 @@ mod routers;
 mod scenarios;
 mod secrets;
 mod story;
+mod tenancy;
 mod wire;
