@@ -32,5 +32,6 @@ mod routers;
 mod scenarios;
 mod secrets;
 mod story;
+mod supply;
 mod tenancy;
 mod wire;
