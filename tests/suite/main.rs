@@ -31,6 +31,7 @@ mod report;
 mod routers;
 mod scenarios;
 mod secrets;
+mod security;
 mod story;
 mod supply;
 mod tenancy;
