@@ -3,6 +3,7 @@
 //! as it is: such a character is shown as its JSON escape, with which JSON keeps its value.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use crate::api::text::is_unprintable;
@@ -54,7 +55,8 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         if is_unprintable(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                shown.push_str(&format!("\\u{unit:04x}"));
+                // Writing into a String cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
             }
         } else {
             shown.push(c);

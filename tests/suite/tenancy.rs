@@ -80,10 +80,8 @@ fn problems(case: &Path) -> String {
     };
     let mut problems = names_grammar::problems(&canary);
     problems.extend(tenancy::problems(&view, &objects));
-    problems
-        .iter()
-        .map(|problem| format!("{problem}\n"))
-        .collect()
+    let lines = problems.iter().map(ToString::to_string);
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 fn kind(object: &Value) -> &'static Kind {

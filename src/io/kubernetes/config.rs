@@ -27,13 +27,13 @@ pub(in crate::io) async fn config() -> Result<kube::Config, Error> {
 /// Address and port of the API server as the pod's environment has them, which need not be those
 /// of a kubeconfig.
 pub(in crate::io) fn server_of_pod() -> (Option<String>, u16) {
-    let port = std::env::var("KUBERNETES_SERVICE_PORT");
-    let port = port.ok().and_then(|port| port.parse().ok());
-    (std::env::var(POD).ok(), port.unwrap_or(443))
+    let port = proxy::environment("KUBERNETES_SERVICE_PORT");
+    let port = port.and_then(|port| port.parse().ok());
+    (proxy::environment(POD), port.unwrap_or(443))
 }
 
 fn is_in_pod() -> bool {
-    std::env::var_os(POD).is_some_and(|host| !host.is_empty())
+    proxy::environment(POD).is_some_and(|host| !host.is_empty())
 }
 
 /// A kubeconfig that may be used where this runs.

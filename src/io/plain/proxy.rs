@@ -8,14 +8,22 @@ use http::Uri;
 
 /// The variable that names a proxy for this address, unless `NO_PROXY` leaves the address out.
 pub(in crate::io) fn variable(uri: &Uri) -> Option<&'static str> {
-    let read = |name: &str| std::env::var(name).ok();
-    variable_of(uri, read)
+    variable_of(uri, environment)
+}
+
+/// A variable of the environment that is everybody's convention, and no setting of Davy's.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what the machine and the kubelet say of the network, read where it is reached"
+)]
+pub(in crate::io) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Whether a proxy is the one that the environment names for https, and not a file's.
 pub(in crate::io) fn is_of_environment(proxy: Option<&Uri>) -> bool {
     ["HTTPS_PROXY", "https_proxy"].iter().any(|name| {
-        let named = std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let named = environment(name).and_then(|text| text.parse().ok());
         named.as_ref() == proxy && proxy.is_some()
     })
 }

@@ -26,7 +26,7 @@ const LIMIT: Limit = Limit {
 };
 
 /// Addresses of this machine, so that nothing leaves it: one that the operator allows, one not.
-const ALLOWED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const ALLOWED: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// A server that gives every connection this answer, and how many there were.
