@@ -23,3 +23,4 @@ pub mod record;
 mod schema;
 pub mod service;
 pub mod status;
+pub mod text;

@@ -2,6 +2,7 @@
 //! together in the claim that makes it true, waits in the status' outbox, and ends as a file in a
 //! Git repository. Its bytes follow from status alone.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -100,7 +101,8 @@ pub struct Release {
     #[schemars(schema_with = "schema::time")]
     pub began: Time,
 
-    /// The field manager that last changed the target, as the API server notes it.
+    /// The field manager that last changed the target, as it called itself: a text, which any
+    /// writer may choose, and no proof of who it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub actor: Option<String>,
@@ -235,8 +237,32 @@ pub struct Check {
 pub struct OutboxEntry {
     /// Where it is still to arrive.
     pub to: Vec<String>,
+    /// By place: that it refused this very message, and is not asked for now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, Refusal>,
     #[serde(flatten)]
     pub news: News,
+}
+
+impl OutboxEntry {
+    /// News that nobody has refused yet.
+    pub fn new(to: Vec<String>, news: News) -> Self {
+        Self {
+            to,
+            refused: BTreeMap::new(),
+            news,
+        }
+    }
+}
+
+/// A message that its channel did not take, and would hardly take a moment later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// How often it was refused.
+    pub times: u32,
+    /// When it is sent again.
+    pub until: Time,
 }
 
 /// What an entry of an outbox holds.

@@ -56,12 +56,18 @@ enum Format {
 
 /// Runs the verb that the process was called with.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // Its message may hold whatever was at hand: texts of others, or a secret.
+        let place = panic.location().map(ToString::to_string);
+        let place = place.unwrap_or_default();
+        output::error(&format!("a bug in davy, at {place}"));
+    }));
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Also where it is only --help or --version that ends the parsing.
             let code = if error.use_stderr() { UNUSABLE } else { DONE };
-            let _ = error.print();
+            output::usage(&error);
             return ExitCode::from(code);
         }
     };

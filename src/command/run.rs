@@ -294,16 +294,16 @@ fn show(report: &Report, format: Format) {
                 .iter()
                 .filter(|h| h.outcome == Outcome::DryRun)
             {
-                output::line(&format!("{}: {}", handled.canary, handled.reason));
+                output::row(&format!("{}: {}", handled.canary, handled.reason));
                 for change in &handled.changes {
-                    output::line(&format!("  {}", change.object));
+                    output::row(&format!("  {}", change.object));
                     let patch = serde_yaml::to_string(&change.patch).unwrap_or_default();
                     for line in patch.lines() {
                         output::line(&format!("    {line}"));
                     }
                 }
             }
-            output::line(&report.to_string());
+            output::row(&report.to_string());
         }
     }
 }

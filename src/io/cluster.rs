@@ -7,6 +7,7 @@ use kube::core::params::{
     DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective,
 };
 use kube::core::request::Request;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -14,6 +15,13 @@ use crate::objects::{CANARY, Kind};
 
 /// The name under which every write is made, as `kubectl` and other tools see it.
 pub use crate::objects::metadata::FIELD_MANAGER;
+
+/// What is encoded in a segment of a path: all but what never has a meaning there.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Objects of a page. The API server's own controllers use 500; a pass reads a kind at a time and
 /// counts requests.
@@ -86,7 +94,7 @@ impl Cluster {
         selector: Option<&str>,
         metadata_only: bool,
     ) -> Result<Vec<Value>, Error> {
-        let request = Request::new(path(kind, scope));
+        let request = Request::new(path(kind, scope)?);
         let mut restarts = 0;
         let mut objects = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
@@ -123,8 +131,8 @@ impl Cluster {
     }
 
     pub async fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value, Error> {
-        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned())));
-        self.send(built(request.get(name, &GetParams::default()))?)
+        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned()))?);
+        self.send(built(request.get(&segment(name)?, &GetParams::default()))?)
             .await
     }
 
@@ -134,7 +142,7 @@ impl Cluster {
         namespace: &str,
         object: &Value,
     ) -> Result<Value, Error> {
-        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned())));
+        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned()))?);
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
@@ -151,13 +159,13 @@ impl Cluster {
         name: &str,
         patch: json_patch::Patch,
     ) -> Result<Value, Error> {
-        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned())));
+        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned()))?);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
         self.send(built(request.patch(
-            name,
+            &segment(name)?,
             &params,
             &Patch::<()>::Json(patch),
         ))?)
@@ -172,23 +180,28 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        let request = Request::new(path(&CANARY, &Scope::Namespace(namespace.to_owned())));
+        let request = Request::new(path(&CANARY, &Scope::Namespace(namespace.to_owned()))?);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::default()
         };
         let patch = Patch::Merge(patch);
-        self.send(built(
-            request.patch_subresource("status", name, &params, &patch),
-        )?)
+        self.send(built(request.patch_subresource(
+            "status",
+            &segment(name)?,
+            &params,
+            &patch,
+        ))?)
         .await
     }
 
     pub async fn delete(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value, Error> {
-        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned())));
-        self.send(built(request.delete(name, &DeleteParams::default()))?)
-            .await
+        let request = Request::new(path(kind, &Scope::Namespace(namespace.to_owned()))?);
+        self.send(built(
+            request.delete(&segment(name)?, &DeleteParams::default()),
+        )?)
+        .await
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Value, Error> {
@@ -252,22 +265,35 @@ fn refusal(code: u16, status: &Value) -> Error {
     }
 }
 
-fn path(kind: &Kind, scope: &Scope) -> String {
+fn path(kind: &Kind, scope: &Scope) -> Result<String, Error> {
     let root = if kind.group.is_empty() {
         "/api"
     } else {
         "/apis"
     };
     let api_version = kind.api_version();
-    match scope {
+    Ok(match scope {
         Scope::Cluster => format!("{root}/{api_version}/{}", kind.plural),
         Scope::Namespace(namespace) => {
             format!(
-                "{root}/{api_version}/namespaces/{namespace}/{}",
+                "{root}/{api_version}/namespaces/{}/{}",
+                segment(namespace)?,
                 kind.plural
             )
         }
+    })
+}
+
+/// A name as one segment of a path, whatever is in it. What would be another path for a server, or
+/// a proxy before it, that decodes first is refused as the API server refuses it.
+fn segment(name: &str) -> Result<String, Error> {
+    if ["", ".", ".."].contains(&name) || name.contains(['/', '%']) {
+        return Err(Error::Refused {
+            code: 0,
+            message: format!("{name:?} is not a name"),
+        });
     }
+    Ok(utf8_percent_encode(name, SEGMENT).to_string())
 }
 
 /// An error with its causes, on one line.
@@ -282,4 +308,30 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scope, path, segment};
+    use crate::objects::SECRET;
+
+    #[test]
+    fn a_name_is_one_segment_of_a_path_or_none() {
+        for (name, encoded) in [
+            ("podinfo-primary.v1", "podinfo-primary.v1"),
+            ("a?watch=true", "a%3Fwatch%3Dtrue"),
+            ("a#b", "a%23b"),
+            ("a b\u{e9}\n", "a%20b%C3%A9%0A"),
+            ("a\\..", "a%5C.."),
+        ] {
+            assert_eq!(segment(name).as_deref(), Ok(encoded));
+            let path = path(&SECRET, &Scope::Namespace(name.to_owned())).unwrap();
+            assert_eq!(path, format!("/api/v1/namespaces/{encoded}/secrets"));
+        }
+        for name in ["", ".", "..", "a/b", "../secrets/x", "%2e%2e", "a%2fb"] {
+            let refused = segment(name).unwrap_err().to_string();
+            assert_eq!(refused, format!("0: {name:?} is not a name"));
+            assert!(path(&SECRET, &Scope::Namespace(name.to_owned())).is_err());
+        }
+    }
 }

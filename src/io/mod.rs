@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use kube::config::{KubeConfigOptions, KubeconfigError};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
@@ -35,45 +34,23 @@ pub struct Io {
 pub enum Error {
     #[error("finding the cluster: by KUBECONFIG: {kubeconfig}; by the pod's account: {account}")]
     Config { kubeconfig: String, account: String },
+    /// A field of the kubeconfig, and why it is not used.
+    #[error("the kubeconfig: {0}: {1}")]
+    Refused(&'static str, &'static str),
     #[error(transparent)]
     Wire(#[from] wire::Error),
 }
 
 /// The real world: the cluster that `KUBECONFIG` or the pod's account names, and plain HTTP.
 pub async fn real(allowed: &address::Allowed) -> Result<Io, Error> {
-    let config = config().await?;
-    let wire = wire::real(&config, wire::Limits::default(), allowed.clone())?;
+    let config = kubernetes::config::config().await?;
+    let (host, port) = kubernetes::config::server_of_pod();
+    let allowed = allowed.clone().with_api_server(host.as_deref(), port);
+    let wire = wire::real(&config, wire::Limits::default(), allowed)?;
     Ok(Io {
         wire,
         clock: Clock::System,
     })
-}
-
-/// By the file, else by the pod's account. `Config::infer` does the same, and writes to the log
-/// what it could not parse, which may be a token.
-async fn config() -> Result<kube::Config, Error> {
-    let by_file = kube::Config::from_kubeconfig(&KubeConfigOptions::default()).await;
-    let unusable = match by_file {
-        Ok(config) => return Ok(config),
-        Err(error) => error,
-    };
-    kube::Config::incluster().map_err(|account| Error::Config {
-        kubeconfig: told(&unusable),
-        account: cluster::chain(&account),
-    })
-}
-
-/// What is wrong with a kubeconfig, without a word of it.
-fn told(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::Parse(why) => {
-            let place = why.location().map_or(String::new(), |at| {
-                format!(" at line {}, column {}", at.line(), at.column())
-            });
-            format!("the file is no kubeconfig{place}")
-        }
-        error => cluster::chain(error),
-    }
 }
 
 /// Carries every request: to Kubernetes if its URI has no host, else plain HTTP to that host.

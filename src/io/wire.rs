@@ -65,8 +65,15 @@ pub enum Error {
         url: String,
         source: Box<kube::Error>,
     },
-    #[error("connecting to Kubernetes: proxies are not supported, and {0} is configured as one")]
-    Proxy(String),
+    #[error("connecting to Kubernetes by {url}: {why}")]
+    Credentials { url: String, why: &'static str },
+    #[error("connecting to Kubernetes: Davy uses no proxy, and {by} names one for {host}{advice}")]
+    Proxy {
+        /// The field or variable that names it.
+        by: &'static str,
+        host: String,
+        advice: &'static str,
+    },
 }
 
 /// A wire to the world. Opens no connection yet.
@@ -76,7 +83,14 @@ pub enum Error {
 pub fn real(config: &kube::Config, limits: Limits, allowed: Allowed) -> Result<Wire, Error> {
     // Fails only if a provider is there already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let allowed = Arc::new(allowed.with_api_server(config.cluster_url.host()));
+    let server = &config.cluster_url;
+    let default = if server.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    let port = server.port_u16().unwrap_or(default);
+    let allowed = Arc::new(allowed.with_api_server(server.host(), port));
     let kubernetes = kubernetes::wire(config, limits.kubernetes)?;
     let plain = plain::wire(limits.plain, allowed);
     Ok(Wire::new(service_fn(move |request: Request<Bytes>| {

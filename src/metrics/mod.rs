@@ -49,6 +49,7 @@ pub enum Origin {
 
 /// Marks a request (as an extension) whose address stands in a resource: whoever sends it checks
 /// where the address leads before connecting, because its author may not reach all that we can.
+/// The response bears it too: nothing of its text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untrusted;
 

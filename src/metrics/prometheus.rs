@@ -201,11 +201,12 @@ fn sample(reply: &Reply) -> Result<Option<Sample>, String> {
     if let Ok(Answer { status, error, .. }) = &answer
         && status == "error"
     {
-        return Err(format!(
-            "error response: {}: {}",
-            described(response),
-            shown(error, ERROR_CHARACTERS)
-        ));
+        let text = format!("error response: {}", described(response));
+        // What answers at a user's address may be none of theirs to read.
+        return Err(match response.extensions().get::<Untrusted>() {
+            Some(Untrusted) => text,
+            None => format!("{text}: {}", shown(error, ERROR_CHARACTERS)),
+        });
     }
     if !response.status().is_success() {
         return Err(format!("error response: {}", described(response)));
@@ -242,6 +243,10 @@ fn sample(reply: &Reply) -> Result<Option<Sample>, String> {
 
 /// What may be told of a reply of which we know nothing.
 fn described(response: &http::Response<Bytes>) -> String {
+    let status = response.status().as_u16();
+    if response.extensions().get::<Untrusted>().is_some() {
+        return format!("status {status}");
+    }
     let kind = response
         .headers()
         .get(CONTENT_TYPE)
@@ -250,11 +255,7 @@ fn described(response: &http::Response<Bytes>) -> String {
         || "no content type".to_owned(),
         |kind| shown(kind, KIND_CHARACTERS),
     );
-    format!(
-        "status {}, {} bytes, {kind}",
-        response.status().as_u16(),
-        response.body().len()
-    )
+    format!("status {status}, {} bytes, {kind}", response.body().len())
 }
 
 /// Somebody else's text, fit for an Event: printable, and not long.

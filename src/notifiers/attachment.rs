@@ -13,6 +13,8 @@ pub(super) struct Style {
     /// Makes a text show as it is.
     pub escape: fn(&str) -> String,
     pub link: fn(&Link) -> String,
+    /// Texts besides the fields in which the channel is to read markup.
+    pub mrkdwn_in: &'static [&'static str],
     /// Longest value of a field.
     pub field_max: usize,
     /// Longest name above the message.
@@ -43,7 +45,7 @@ pub(super) fn body(channel: &Channel, news: &News<'_>, style: &Style) -> Value {
             "color": (style.color)(words.severity),
             "author_name": (style.escape)(&name),
             "text": (style.escape)(&words.headline),
-            "mrkdwn_in": ["text"],
+            "mrkdwn_in": style.mrkdwn_in,
             "fields": fields,
         }],
     })

@@ -15,6 +15,7 @@ const STYLE: Style = Style {
     },
     escape: escaped,
     link: |link| format!("[{}]({})", escaped(&link.title), link.address),
+    mrkdwn_in: &["text"],
     // An embed's own limits. Names of Kubernetes hold nothing that would have to be escaped.
     field_max: 1_024,
     name_max: 256,

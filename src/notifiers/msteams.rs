@@ -97,12 +97,12 @@ fn adaptive_card(words: &Words, links: &[Link]) -> Value {
     })
 }
 
-/// Flagger's card. It reads Markdown unless told not to.
+/// Flagger's card. It reads Markdown unless told not to, and HTML whatever it is told.
 fn message_card(words: &Words, links: &[Link]) -> Value {
     let facts: Vec<_> = words
         .facts
         .iter()
-        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .map(|(name, value)| json!({ "name": name, "value": escaped(value) }))
         .collect();
     let actions: Vec<_> = links
         .iter()
@@ -121,11 +121,16 @@ fn message_card(words: &Words, links: &[Link]) -> Value {
         },
         "summary": words.name,
         "sections": [{
-            "activityTitle": words.headline,
-            "activitySubtitle": words.name,
+            "activityTitle": escaped(&words.headline),
+            "activitySubtitle": escaped(&words.name),
             "facts": facts,
             "markdown": false,
         }],
         "potentialAction": actions,
     })
+}
+
+/// Without a tag that a connector's card would read, and so that an entity stays what it is.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -14,13 +14,10 @@ const STYLE: Style = Style {
         Severity::Warn => "#FFA500",
         Severity::Error => "#FF0000",
     },
-    // Mentions count in a message's own text only, which stays empty. Of markup, a link is what
-    // could mislead.
-    escape: |text| text.replace("](", "] ("),
-    link: |link| {
-        let title = link.title.replace(['[', ']'], " ");
-        format!("[{title}]({})", link.address)
-    },
+    escape: escaped,
+    link: |link| format!("[{}]({})", escaped(&link.title), link.address),
+    // Fields are read as markup anyway; one rule of escaping for all.
+    mrkdwn_in: &["text"],
     field_max: 2_000,
     name_max: 320,
 };
@@ -51,4 +48,26 @@ impl Notifier for Rocket {
             _ => Ok(()),
         }
     }
+}
+
+/// What Rocket.Chat reads as markup shows as it is behind a backslash. Its older releases know no
+/// backslash, so what makes a link of two texts is parted too. Mentions count in a message's own
+/// text only, which stays empty.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut last = None;
+    for c in text.chars() {
+        if (last, c) == (Some(']'), '(') || last == Some('<') {
+            escaped.push(' ');
+        }
+        if matches!(
+            c,
+            '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<' | '>' | '#' | '!'
+        ) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+        last = Some(c);
+    }
+    escaped
 }

@@ -20,6 +20,9 @@ const STYLE: Style = Style {
     },
     escape: escaped,
     link: |link| format!("<{}|{}>", escaped(&link.address), escaped(&link.title)),
+    // Of asterisks and the like Slack has no escape: no text is read as markup at all. Links and
+    // mentions are not part of it, they stand in angle brackets.
+    mrkdwn_in: &[],
     // Slack cuts a message at 40,000 characters, which no bounded text comes near.
     field_max: 2_000,
     name_max: 320,

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use crate::api::analysis::Severity;
 use crate::api::record::{Evidence, Outcome, Record, Release, Version};
 use crate::api::status::{CheckStatus, Phase, Verdict};
+use crate::api::text::is_unprintable;
 use crate::notifiers::{Link, severity};
 
 /// Longest headline and reason, in characters. Together with the bounds below, a message stays
@@ -176,10 +177,11 @@ fn facts(record: &Record, headline: &str) -> Vec<(&'static str, String)> {
         facts.push(("Reason", reason));
     }
     if let Some(release) = &record.release {
-        // Of a promotion, people were told who when it began.
+        // Of a promotion, people were told who when it began. It is what the writer called itself,
+        // and no proof of who that was.
         let actor = release.actor.as_ref();
         let actor = actor.filter(|_| record.outcome != Outcome::Promoted);
-        facts.extend(actor.map(|actor| ("Actor", plain(actor, NAME_MAX))));
+        facts.extend(actor.map(|actor| ("Field manager", plain(actor, NAME_MAX))));
         if record.outcome != Outcome::NewRevision {
             facts.push(("Duration", duration(record, release)));
         }
@@ -267,13 +269,11 @@ fn sentence(text: &str) -> String {
     })
 }
 
-/// A text on one line, printable, and not long. Characters that turn the direction of writing go
-/// too: with them a text can read as another.
+/// A text on one line, printable, and not long.
 pub(super) fn plain(text: &str, characters_max: usize) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let printable: String = text
         .chars()
-        .map(|c| if c.is_control() || turns(c) { ' ' } else { c })
+        .map(|c| if is_unprintable(c) { ' ' } else { c })
         .collect();
     let words: Vec<_> = printable.split_whitespace().collect();
     let text = words.join(" ");

@@ -8,17 +8,21 @@ use serde_json::Value;
 
 use crate::api::canary::Canary;
 
+use self::tenancy::Tenancy;
+
 pub mod configs;
 pub mod duration;
 pub mod hash;
 pub mod metadata;
 pub mod names;
+pub mod names_grammar;
 pub mod patch;
 pub mod pod_template;
 pub mod references;
 pub mod selector;
 pub mod services;
 pub mod shard;
+pub mod tenancy;
 
 /// A kind of the Kubernetes API, as it is addressed.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,6 +186,8 @@ pub struct Policy {
     pub alerts: Vec<String>,
     /// Where the Events of each step go as well.
     pub event_webhook: Option<String>,
+    /// What teams that share a cluster may not do to each other.
+    pub tenancy: Tenancy,
 }
 
 impl Default for Policy {
@@ -200,6 +206,7 @@ impl Default for Policy {
             reverts: None,
             alerts: Vec::new(),
             event_webhook: None,
+            tenancy: Tenancy::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::pass::deliver::records::{GIT, Records};
 use crate::pass::deliver::reverts::REVERT;
 
 mod git;
+mod tenancy;
 mod texts;
 
 use texts::{Problems, address, boolean, cluster, label, links, list, secret_address};
@@ -77,6 +78,9 @@ struct Texts {
     shard: Option<String>,
     allow_addresses: Option<String>,
     allow_cross_namespace: Option<String>,
+    tenancy: Option<String>,
+    allow_hosts: Option<String>,
+    allow_gateways: Option<String>,
     compat: Option<String>,
     log: Option<String>,
 }
@@ -128,6 +132,9 @@ pub const NAMES: &[&str] = &[
     "DAVY_SHARD",
     "DAVY_ALLOW_ADDRESSES",
     "DAVY_ALLOW_CROSS_NAMESPACE",
+    "DAVY_TENANCY",
+    "DAVY_ALLOW_HOSTS",
+    "DAVY_ALLOW_GATEWAYS",
     "DAVY_COMPAT",
     "DAVY_LOG",
 ];
@@ -240,6 +247,7 @@ impl Texts {
                     boolean,
                 )
                 .unwrap_or(false),
+            strict: false,
         }
     }
 
@@ -290,6 +298,7 @@ impl Texts {
                 .event_webhook
                 .as_ref()
                 .map(|_| EVENT_WEBHOOK.to_owned()),
+            tenancy: self.tenancy(problems),
         }
     }
 
@@ -298,6 +307,10 @@ impl Texts {
         let mut problems = Problems::default();
         let alerts = self.alerts(&mut problems);
         let policy = self.policy(&alerts, &mut problems);
+        let alerts = Alerts {
+            strict: policy.tenancy.strict,
+            ..alerts
+        };
         let Self {
             metrics_server,
             namespace,

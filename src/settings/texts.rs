@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::notifiers::Link;
+use crate::objects::names_grammar;
 
 #[derive(Default)]
 pub(super) struct Problems(pub(super) Vec<String>);
@@ -91,6 +92,36 @@ pub(super) fn links(text: &str) -> Result<Vec<Link>, String> {
         )),
     };
     list(text).into_iter().map(link).collect()
+}
+
+/// Host names, perhaps with `*.` before them, or `*`.
+pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
+    let checked = |host: String| {
+        let name = host
+            .strip_prefix("*.")
+            .unwrap_or(&host)
+            .to_ascii_lowercase();
+        match names_grammar::subdomain(&name) {
+            Err(_) if host != "*" => Err(format!("\"{host}\" is neither a host name nor *")),
+            _ => Ok(host),
+        }
+    };
+    list(text).into_iter().map(checked).collect()
+}
+
+/// Gateways as `namespace/name`, or `*`.
+pub(super) fn gateways(text: &str) -> Result<Vec<String>, String> {
+    let checked = |gateway: String| {
+        let is_whole = gateway.split_once('/').is_some_and(|(namespace, name)| {
+            names_grammar::label(namespace).is_ok() && names_grammar::subdomain(name).is_ok()
+        });
+        if is_whole || gateway == "*" {
+            Ok(gateway)
+        } else {
+            Err(format!("\"{gateway}\" is neither NAMESPACE/NAME nor *"))
+        }
+    };
+    list(text).into_iter().map(checked).collect()
 }
 
 /// A name that can stand in a path, a label and a file's name.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::cluster::{Cluster, Key};
 use crate::api::canary::Canary;
 use crate::objects::{Names, Policy, View};
-use crate::pass::problems;
+use crate::pass::terms::layout;
 use crate::routers;
 
 /// The canary's share of the traffic as its route shows it.
@@ -24,8 +24,12 @@ pub enum Route {
 
 impl Route {
     pub(super) fn of(cluster: &Cluster, canary: &Canary, policy: &Policy) -> Self {
-        let names = Names::of(canary);
-        let router = match routers::router(problems::provider(canary, policy)) {
+        let names = layout::names(canary);
+        let provider = layout::current(canary).map_or_else(
+            || layout::provider(canary, policy),
+            |layout| &layout.provider,
+        );
+        let router = match routers::router(provider) {
             Ok(router) if router.has_weights() => router,
             _ => return Self::Unsplit,
         };

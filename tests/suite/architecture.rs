@@ -162,7 +162,7 @@ const ROOMS: &[Room] = &[
 
 /// Plug-in folders grow with every mesh and metrics system.
 const PLUG_INS: &[&str] = &["routers", "workloads", "metrics", "judges", "notifiers"];
-const FOLDER_MAX: usize = 12;
+const FOLDER_MAX: usize = 16;
 const FILE_MAX: usize = 400;
 
 fn root() -> PathBuf {

@@ -47,6 +47,19 @@ fn all_problems_of_the_settings_are_told_at_once() {
     assert_eq!(ended.output, "", "{ended}");
 }
 
+/// Whether it comes from an argument or from a file's name.
+#[test]
+fn nothing_that_steers_a_terminal_is_printed() {
+    let hostile = "a\u{1b}[2J\u{9b}31m\u{202e}b";
+    for arguments in [&["run", "--canary", hostile][..], &["rbac", "-f", hostile]] {
+        let ended = Program::new(arguments).run().with_code(2);
+        let said = &ended.errors;
+        assert!(said.contains("\\u001b[2J\\u009b31m\\u202eb"), "{ended}");
+        let steers = |c: char| c != '\n' && davy::api::text::is_unprintable(c);
+        assert!(!said.contains(steers), "{said:?}");
+    }
+}
+
 /// What others put into the environment is none of Davy's business.
 #[test]
 fn variables_that_are_not_text_are_borne() {

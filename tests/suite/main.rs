@@ -31,5 +31,8 @@ mod report;
 mod routers;
 mod scenarios;
 mod secrets;
+mod security;
 mod story;
+mod supply;
+mod tenancy;
 mod wire;

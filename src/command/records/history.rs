@@ -58,7 +58,14 @@ fn as_data(file: &Filed, record: &Record) -> String {
 /// One line for each record; an outcome that is no success stands out by its word.
 fn table(records: &[(&Filed, Record)]) {
     let heads = [
-        "TIME", "CLUSTER", "CANARY", "STEP", "OUTCOME", "IMAGES", "BY", "SIGNED",
+        "TIME",
+        "CLUSTER",
+        "CANARY",
+        "STEP",
+        "OUTCOME",
+        "IMAGES",
+        "FIELD MANAGER",
+        "SIGNED",
     ];
     let mut rows = vec![heads.map(str::to_owned)];
     for (file, record) in records {
@@ -82,12 +89,11 @@ fn table(records: &[(&Filed, Record)]) {
         .map(|column| width(column).unwrap_or(0))
         .collect();
     for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| {
-            // Records are others' texts: nothing in them may move the cursor.
-            let cell: String = cell.chars().filter(|letter| !letter.is_control()).collect();
-            format!("{cell:width$}")
-        });
-        output::line(cells.collect::<Vec<_>>().join("  ").trim_end());
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        output::row(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 

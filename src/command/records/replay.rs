@@ -73,10 +73,10 @@ fn show(format: Format, record: &Record, replayed: &Replayed) {
     } else {
         "DISAGREES"
     };
-    output::line(&format!(
+    output::row(&format!(
         "{path}: {verdict}, {steps} steps decided again, {taken} without checks"
     ));
     for disagreement in disagreements {
-        output::line(&format!("  {disagreement}"));
+        output::row(&format!("  {disagreement}"));
     }
 }

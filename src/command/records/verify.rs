@@ -50,7 +50,7 @@ fn check(arguments: &Arguments, settings: &Settings) -> Result<u8, u8> {
             what,
             is_breach,
         } = finding;
-        output::line(&match arguments.output {
+        output::row(&match arguments.output {
             Format::Json => json!({ "path": path, "what": what, "breach": is_breach }).to_string(),
             Format::Text if *is_breach => format!("{path}: {what}"),
             Format::Text => format!("{path}: note: {what}"),

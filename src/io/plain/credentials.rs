@@ -52,6 +52,11 @@ pub(super) fn of(request: &mut reqwest::Request) -> Secrets {
 }
 
 impl Secrets {
+    /// Whether the request holds none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An answer without the secrets that its request held.
     pub(super) fn without(&self, body: Bytes) -> Bytes {
         self.0.iter().fold(body, |body, secret| {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::api::canary::Canary;
-use crate::api::record::{News, OutboxEntry};
+use crate::api::record::{News, OutboxEntry, Refusal};
 use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
 use crate::objects::CANARY;
@@ -25,14 +25,37 @@ const ATTEMPTS: u32 = 5;
 /// Outboxes by canary, as `namespace/name`.
 pub type Entries = BTreeMap<String, Vec<OutboxEntry>>;
 
-/// What has arrived: by canary, the place and the news.
+/// What has arrived, and what was refused, by canary.
 #[derive(Debug, Default)]
-pub struct Delivered(BTreeMap<String, Vec<(String, News)>>);
+pub struct Delivered(BTreeMap<String, Vec<Settled>>);
+
+/// What a place has said to a piece of news.
+#[derive(Debug)]
+struct Settled {
+    place: String,
+    news: News,
+    /// `None` where it has arrived.
+    refused: Option<Refusal>,
+}
 
 impl Delivered {
+    /// The news has arrived at this place.
     pub fn add(&mut self, canary: &str, place: &str, news: News) {
+        self.settle(canary, place, news, None);
+    }
+
+    /// The place has refused this news, which stays in the outbox and waits.
+    pub fn refuse(&mut self, canary: &str, place: &str, news: News, refusal: Refusal) {
+        self.settle(canary, place, news, Some(refusal));
+    }
+
+    fn settle(&mut self, canary: &str, place: &str, news: News, refused: Option<Refusal>) {
         let of_canary = self.0.entry(canary.to_owned()).or_default();
-        of_canary.push((place.to_owned(), news));
+        of_canary.push(Settled {
+            place: place.to_owned(),
+            news,
+            refused,
+        });
     }
 }
 
@@ -71,21 +94,30 @@ fn entry(value: &Value) -> Option<OutboxEntry> {
     serde_json::from_value(value.clone()).ok()
 }
 
-/// What is left of an entry once these have arrived; nothing if it waits for no other place.
-fn left(value: Value, delivered: &[(String, News)]) -> Option<Value> {
+/// What is left of an entry once this is settled; nothing if it waits for no other place.
+fn left(value: Value, settled: &[Settled]) -> Option<Value> {
     let Some(mut entry) = entry(&value) else {
         return Some(value);
     };
-    let OutboxEntry { to, news } = &mut entry;
-    let waits = to.len();
-    to.retain(|waits_for| {
-        let arrived = |(place, what): &(String, News)| place == waits_for && what == news;
-        !delivered.iter().any(arrived)
-    });
-    match to.len() {
-        0 => None,
-        left if left == waits => Some(value),
-        _ => Some(serde_json::to_value(entry).unwrap_or(value)),
+    let before = entry.clone();
+    for Settled { place, refused, .. } in settled.iter().filter(|it| it.news == entry.news) {
+        match refused {
+            Some(refusal) if entry.waits_for(place) => {
+                entry.refused.insert(place.clone(), refusal.clone());
+            }
+            Some(_) => {}
+            None => {
+                entry.to.retain(|waits_for| waits_for != place);
+                entry.refused.remove(place);
+            }
+        }
+    }
+    if entry.to.is_empty() {
+        None
+    } else if entry == before {
+        Some(value)
+    } else {
+        Some(serde_json::to_value(entry).unwrap_or(value))
     }
 }
 
@@ -143,16 +175,16 @@ pub async fn deliver(
 
 async fn forget_all(cluster: &Cluster, delivered: &Delivered) -> Vec<String> {
     let mut problems = Vec::new();
-    for (name, delivered) in &delivered.0 {
-        if let Err(error) = forget(cluster, name, delivered).await {
+    for (name, settled) in &delivered.0 {
+        if let Err(error) = forget(cluster, name, settled).await {
             problems.push(format!("outbox of Canary {name}: {error}"));
         }
     }
     problems
 }
 
-/// Takes from an outbox what has arrived.
-async fn forget(cluster: &Cluster, name: &str, delivered: &[(String, News)]) -> Result<(), Error> {
+/// Takes from an outbox what has arrived, and notes in it what was refused.
+async fn forget(cluster: &Cluster, name: &str, settled: &[Settled]) -> Result<(), Error> {
     let (namespace, name) = name.split_once('/').unwrap_or_default();
     let mut last = Error::Conflict;
     for _ in 0..ATTEMPTS {
@@ -165,7 +197,7 @@ async fn forget(cluster: &Cluster, name: &str, delivered: &[(String, News)]) -> 
         let status = canary.status.clone().unwrap_or_default();
         let mut next = status.clone();
         let outbox = next.outbox.into_iter();
-        next.outbox = outbox.filter_map(|value| left(value, delivered)).collect();
+        next.outbox = outbox.filter_map(|value| left(value, settled)).collect();
         if next == status {
             return Ok(());
         }

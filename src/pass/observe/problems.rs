@@ -9,7 +9,9 @@ use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::metrics::{self, Check};
 use crate::objects::metadata::{self, Ownership};
-use crate::objects::{Key, Names, Objects, Policy, Problem, SERVICE, View, names};
+use crate::objects::{
+    Key, Names, Objects, Policy, Problem, SERVICE, View, names, names_grammar, tenancy,
+};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Terms, layout};
 use crate::routers::{self, Router};
@@ -118,7 +120,7 @@ fn last_valid(
 /// Fields that ask for something which this version does not do: never ignored.
 fn unsupported(canary: &Canary) -> Vec<Problem> {
     let spec = &canary.spec;
-    let mut problems = Vec::new();
+    let mut problems = names_grammar::problems(canary);
     match &spec.service {
         None => problems.push(Problem::field("spec.service", "is required")),
         // Flagger's definition takes any number.
@@ -182,6 +184,8 @@ pub(super) fn of_objects(snapshot: &mut Snapshot) {
     }
     let named = names::problems(&snapshot.view(), snapshot.target());
     snapshot.problems.extend(named);
+    let shared = tenancy::problems(&snapshot.view(), &snapshot.objects);
+    snapshot.problems.extend(shared);
     let conflicts = snapshot.router.conflicts(&snapshot.view());
     snapshot.problems.extend(conflicts);
     ownership(snapshot);

@@ -10,6 +10,7 @@ use davy::notifiers::Channel as Settings;
 use davy::pass;
 use davy::pass::report::Report;
 use http::Request;
+use jiff::SignedDuration;
 use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
@@ -110,19 +111,42 @@ async fn channel_that_is_down_holds_nobody_and_is_told_later() {
 }
 
 #[tokio::test]
-async fn message_that_is_refused_holds_no_other() {
-    let (mut story, channel, _) = two_channels("promoted").await;
+async fn message_that_is_refused_holds_no_other_and_is_not_sent_in_each_pass() {
+    let (mut story, channel, other) = two_channels("promoted").await;
     channel.set(Answer::Refuses);
     while story.come_to_pass() && channel.asked() == 0 {
         pass(&mut story).await;
     }
-    channel.set(Answer::Takes);
-    while story.come_to_pass() {
+    let refused_at = story.world.now();
+    let report = pass(&mut story).await;
+    assert_eq!(channel.asked(), 1, "not in the next pass");
+    let said = report.untold.join("; ");
+    assert!(said.contains("refused once, sent again after"), "{said}");
+    // Two minutes after the first refusal it is sent again, and then not for four.
+    let (mut times, mut last) = (vec![SignedDuration::ZERO], 1);
+    while times.len() < 3 {
         let report = pass(&mut story).await;
         assert!(report.is_complete(), "{report}");
+        if channel.asked() > last {
+            last = channel.asked();
+            times.push(story.world.now().duration_since(refused_at));
+        }
     }
-    let told = outcomes(&channel.taken());
+    let minutes: Vec<_> = times.iter().map(SignedDuration::as_mins).collect();
+    assert_eq!(minutes, [0, 2, 6], "{times:?}");
+    channel.set(Answer::Takes);
+    while waiting(&story, "webhook") > 0 {
+        story.come_to_pass();
+        pass(&mut story).await;
+    }
+    while story.come_to_pass() {
+        pass(&mut story).await;
+    }
+    // Each once, on both: nothing was lost, and nothing waited for the one that was refused.
+    let mut told = outcomes(&channel.taken());
+    told.sort();
     assert_eq!(told, ["initialized", "new-revision", "promoted"]);
+    assert_eq!(other.taken().len(), 3);
     assert!(story.status().outbox.is_empty());
 }
 

@@ -10,6 +10,7 @@ mod kubelet;
 pub(crate) mod manifests;
 mod meddler;
 mod pieces;
+mod policies;
 mod readme;
 mod rights;
 mod series;

@@ -98,8 +98,17 @@ spec:
         (&json!("davy"), &json!("Always"))
     );
     assert_eq!(pod["serviceAccountName"], "davy");
+    // The application's own containers see no token of that account.
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert!(pod["containers"][0]["volumeMounts"].is_null());
+    let mount = &davy["volumeMounts"][0];
+    assert_eq!(mount["name"], pod["volumes"][0]["name"]);
+    assert_eq!(mount["mountPath"], MOUNTED);
     assert_hardened(davy);
 }
+
+/// Where a program in a pod looks for its account.
+const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 fn pod_of(workload: &Value) -> &Value {
     let spec = &workload["spec"];

@@ -142,6 +142,8 @@ fn places(snapshot: &Snapshot, outcome: Outcome) -> Vec<String> {
     for alert in alerts.iter().filter(|alert| alert.severity <= severity) {
         let reference = &alert.provider_ref;
         let namespace = reference.namespace.as_deref();
+        // As in Flagger and everywhere in Kubernetes, an empty one is the own.
+        let namespace = namespace.filter(|namespace| !namespace.is_empty());
         let namespace = namespace.unwrap_or(&snapshot.names.namespace);
         let place = notifiers::place_of(namespace, &reference.name);
         // Two alerts by one provider are one message.
@@ -315,7 +317,7 @@ fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: 
 
 /// Puts news into the outbox.
 pub(super) fn wait(snapshot: &Snapshot, status: &mut CanaryStatus, to: Vec<String>, news: News) {
-    let entry = serde_json::to_value(OutboxEntry { to, news });
+    let entry = serde_json::to_value(OutboxEntry::new(to, news));
     status.outbox.extend(entry);
     bound(&mut status.outbox, snapshot.policy.records.as_deref());
 }

@@ -8,18 +8,22 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::StatusCode;
-use k8s_openapi::api::core::v1::Secret;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::api::alert_provider::{AlertProvider, AlertProviderSpec};
-use crate::api::record::{self, OutboxEntry, Record, Told};
+use crate::api::record::{self, OutboxEntry, Record, Refusal, Told};
 use crate::io::Io;
 use crate::io::ask;
-use crate::io::cluster::{self, Cluster};
+use crate::io::cluster::Cluster;
 use crate::metrics::Untrusted;
-use crate::notifiers::{self, Channel, Link, News, Notifier, event, webhook};
-use crate::objects::{ALERT_PROVIDER, SECRET};
+use crate::notifiers::{self, Channel, Link, News, event};
 use crate::pass::deliver::outbox::{Delivered, Entries};
+
+mod opened;
+mod refusals;
+mod secrets;
+
+use opened::{Opened, open};
 
 /// One channel may take this long for all that waits for it.
 const CHANNEL_MAX: Duration = Duration::from_secs(10);
@@ -36,6 +40,8 @@ pub struct Alerts {
     pub event_webhook: Option<String>,
     /// Whether a Canary may name an AlertProvider of another namespace.
     pub cross_namespace: bool,
+    /// Whether a Secret is sent nowhere but over https to hosts that it names itself.
+    pub strict: bool,
 }
 
 /// Without what may not be in a log.
@@ -45,6 +51,7 @@ impl fmt::Debug for Alerts {
             .field("channels", &self.channels)
             .field("links", &self.links)
             .field("cross_namespace", &self.cross_namespace)
+            .field("strict", &self.strict)
             .finish_non_exhaustive()
     }
 }
@@ -52,24 +59,26 @@ impl fmt::Debug for Alerts {
 /// The place in an outbox that stands for the webhook of Events.
 pub const EVENT_WEBHOOK: &str = "event-webhook";
 
-/// A channel, and how to speak to it.
-enum Opened {
-    Channel {
-        notifier: &'static dyn Notifier,
-        channel: Channel,
-        /// Whether its address stands in a resource.
-        untrusted: bool,
-    },
-    Events(String),
+/// What waits for a channel: whose it is, what, and whether it was refused before.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    canary: &'a str,
+    news: &'a record::News,
+    refused: Option<&'a Refusal>,
 }
 
-/// What waits for a channel: whose it is, and what.
-type Message<'a> = (&'a str, &'a record::News);
+impl<'a> Message<'a> {
+    /// The refusal for which it is not sent yet.
+    fn waits(&self, now: Timestamp) -> Option<&'a Refusal> {
+        self.refused.filter(|refusal| refusal.until.0 > now)
+    }
+}
 
 /// What one channel did.
 #[derive(Default)]
 struct Sent<'a> {
     delivered: Vec<Message<'a>>,
+    refused: Vec<(Message<'a>, Refusal)>,
     problems: Vec<String>,
 }
 
@@ -86,14 +95,18 @@ pub async fn deliver(
 ) -> (Delivered, Vec<String>) {
     let mut places: BTreeMap<&str, Vec<Message<'_>>> = BTreeMap::new();
     for (canary, entries) in waiting {
-        for OutboxEntry { to, news } in entries {
+        for OutboxEntry { to, refused, news } in entries {
             for place in to.iter().filter(|place| is_channel(place)) {
-                places.entry(place).or_default().push((canary, news));
+                places.entry(place).or_default().push(Message {
+                    canary,
+                    news,
+                    refused: refused.get(place),
+                });
             }
         }
     }
     for messages in places.values_mut() {
-        messages.sort_by_key(|(_, news)| match news {
+        messages.sort_by_key(|message| match message.news {
             record::News::Record(record) => record.time.0,
             record::News::Told(told) => told.time.0,
             record::News::Revert(revert) => revert.time.0,
@@ -105,8 +118,11 @@ pub async fn deliver(
     let mut delivered = Delivered::default();
     let mut problems = Vec::new();
     for (place, sent) in join_all(sent).await {
-        for (canary, news) in sent.delivered {
+        for Message { canary, news, .. } in sent.delivered {
             delivered.add(canary, place, news.clone());
+        }
+        for (Message { canary, news, .. }, refusal) in sent.refused {
+            delivered.refuse(canary, place, news.clone(), refusal);
         }
         let problem = |why| format!("{place}: {why}");
         problems.extend(sent.problems.into_iter().map(problem));
@@ -135,31 +151,50 @@ async fn tell<'a>(
         let own = canary.split_once('/').map(|(namespace, _)| namespace);
         alerts.cross_namespace || provider.is_none_or(|(namespace, _)| Some(namespace) == own)
     };
-    if !messages.iter().any(|(canary, _)| allowed(canary)) {
+    if !messages.iter().any(|message| allowed(message.canary)) {
         sent.problems.push(CROSS_NAMESPACE.to_owned());
         return sent;
     }
-    let opened = match tokio::time::timeout_at(end, open(cluster, alerts, place)).await {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(why)) => {
-            sent.problems.push(why);
-            return sent;
+    let now = io.clock.now();
+    // What the channel would have to be opened for, and nothing else.
+    let is_due = |message: &Message<'_>| message.waits(now).is_none() && allowed(message.canary);
+    let opened = if messages.iter().any(is_due) {
+        match tokio::time::timeout_at(end, open(cluster, alerts, place)).await {
+            Ok(Ok(opened)) => Some(opened),
+            Ok(Err(why)) => {
+                sent.problems.push(why);
+                return sent;
+            }
+            Err(_) => {
+                sent.problems
+                    .push(format!("no answer within {CHANNEL_MAX:?}"));
+                return sent;
+            }
         }
-        Err(_) => {
-            sent.problems
-                .push(format!("no answer within {CHANNEL_MAX:?}"));
-            return sent;
-        }
+    } else {
+        None
     };
-    for (canary, news) in messages {
+    for message in messages {
+        let canary = message.canary;
         if !allowed(canary) {
             sent.problems.push(format!("{canary}: {CROSS_NAMESPACE}"));
             continue;
         }
-        match tokio::time::timeout_at(end, send(io, alerts, &opened, news)).await {
-            Ok(Ok(())) => sent.delivered.push((canary, news)),
+        if let Some(refusal) = message.waits(now) {
+            sent.problems
+                .push(format!("{canary}: {}", refusals::described(refusal)));
+            continue;
+        }
+        let Some(opened) = &opened else { continue };
+        match tokio::time::timeout_at(end, send(io, alerts, opened, message.news)).await {
+            Ok(Ok(())) => sent.delivered.push(*message),
             // This message, and perhaps no other.
-            Ok(Err(Undelivered::Refused(why))) => sent.problems.push(format!("{canary}: {why}")),
+            Ok(Err(Undelivered::Unsent(why))) => sent.problems.push(format!("{canary}: {why}")),
+            Ok(Err(Undelivered::Refused(why))) => {
+                sent.problems.push(format!("{canary}: {why}"));
+                sent.refused
+                    .push((*message, refusals::another(message.refused, now)));
+            }
             Ok(Err(Undelivered::Down(why))) => {
                 sent.problems.push(why);
                 break;
@@ -178,6 +213,9 @@ const CROSS_NAMESPACE: &str = "an AlertProvider of another namespace is not read
                                DAVY_ALLOW_CROSS_NAMESPACE=true allows it";
 
 enum Undelivered {
+    /// It cannot be put into words for this channel: nothing was sent.
+    Unsent(String),
+    /// The channel does not take it.
     Refused(String),
     /// It takes nothing for now.
     Down(String),
@@ -211,7 +249,7 @@ async fn send(
                 sent_at: io.clock.now(),
             };
             let request = notifier.request(channel, &news);
-            let mut request = request.map_err(|problem| Undelivered::Refused(problem.0))?;
+            let mut request = request.map_err(|problem| Undelivered::Unsent(problem.0))?;
             if *untrusted {
                 request.extensions_mut().insert(Untrusted);
             }
@@ -220,14 +258,14 @@ async fn send(
                 .delivered(&reply)
                 .map_err(|why| undelivered(reply.status(), why))
         }
-        _ => Err(Undelivered::Refused("it takes no such news".to_owned())),
+        _ => Err(Undelivered::Unsent("it takes no such news".to_owned())),
     }
 }
 
 async fn send_events(io: &Io, address: &str, told: &Told) -> Result<(), Undelivered> {
     for index in 0..told.events.len() {
         let request = event::request(address, told, index);
-        let request = request.map_err(|problem| Undelivered::Refused(problem.0))?;
+        let request = request.map_err(|problem| Undelivered::Unsent(problem.0))?;
         let reply = ask::reply(io, request).await.map_err(Undelivered::Down)?;
         let status = reply.status();
         if !status.is_success() {
@@ -269,77 +307,5 @@ fn filled(link: &Link, record: &Record) -> Link {
     Link {
         title: link.title.clone(),
         address: values.iter().fold(link.address.clone(), fill),
-    }
-}
-
-/// The channel of a place, with the Secret read that it names.
-async fn open(cluster: &Cluster, alerts: &Alerts, place: &str) -> Result<Opened, String> {
-    let gone = "it is not in the settings any more";
-    if place == EVENT_WEBHOOK {
-        return Ok(Opened::Events(alerts.event_webhook.clone().ok_or(gone)?));
-    }
-    let Some((namespace, name)) = notifiers::provider_at(place) else {
-        let channel = alerts.channels.get(place);
-        return Ok(Opened::Channel {
-            notifier: notifiers::notifier(place).map_err(|problem| problem.0)?,
-            channel: channel.ok_or(gone)?.clone(),
-            untrusted: false,
-        });
-    };
-    let provider = cluster.get(&ALERT_PROVIDER, namespace, name).await;
-    let provider = provider.map_err(|error| unread("AlertProvider", &error))?;
-    let provider: AlertProvider = serde_json::from_value(provider)
-        .map_err(|error| format!("not an AlertProvider: {error}"))?;
-    let AlertProviderSpec {
-        r#type,
-        address,
-        channel,
-        username,
-        proxy,
-        secret_ref,
-    } = provider.spec;
-    let notifier =
-        notifiers::notifier(&r#type).map_err(|problem| format!("spec.type: {problem}"))?;
-    if proxy.is_some() {
-        return Err("spec.proxy: proxies are not supported".to_owned());
-    }
-    let mut opened = Channel {
-        address: address.unwrap_or_default(),
-        room: channel,
-        username,
-        ..Channel::default()
-    };
-    if let Some(secret) = secret_ref {
-        let read = cluster.get(&SECRET, namespace, &secret.name).await;
-        let which = format!("Secret {}", secret.name);
-        let read = read.map_err(|error| unread(&which, &error))?;
-        let read: Secret =
-            serde_json::from_value(read).map_err(|_| format!("{which}: its data is not base64"))?;
-        let mut data = read.data.unwrap_or_default();
-        let mut text = |key: &str| {
-            let bytes = data.remove(key).map(|bytes| bytes.0);
-            bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
-        };
-        opened.address = text("address").ok_or(format!("{which}: it has no key address"))?;
-        opened.token = text("token");
-        if let Some(key) = text("signingKey") {
-            let key = webhook::signing_key(&key);
-            opened.signing_key = Some(key.map_err(|problem| format!("{which}: {problem}"))?);
-        }
-    }
-    if opened.address.is_empty() {
-        return Err("spec.address: is empty".to_owned());
-    }
-    Ok(Opened::Channel {
-        notifier,
-        channel: opened,
-        untrusted: true,
-    })
-}
-
-fn unread(what: &str, error: &cluster::Error) -> String {
-    match error {
-        cluster::Error::NotFound => format!("{what} does not exist"),
-        error => format!("reading {what}: {}", cluster::chain(error)),
     }
 }

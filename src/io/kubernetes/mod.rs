@@ -1,12 +1,16 @@
 //! The half of the wire that goes to Kubernetes: kube's own TLS and credentials, without its retries.
 
+pub(super) mod config;
+
+use std::error::Error as StdError;
+
 use bytes::Bytes;
 use http::Request;
 use http::header::{HeaderValue, USER_AGENT};
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use kube::client::ConfigExt;
+use kube::client::{AuthError, ConfigExt};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
@@ -14,12 +18,23 @@ use crate::io::wire::{self, Error, Limit, cause, limited, whole};
 use crate::io::{Wire, WireError};
 
 pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
-    if let Some(proxy) = &config.proxy_url {
-        return Err(Error::Proxy(proxy.host().unwrap_or_default().to_owned()));
+    let host = config.cluster_url.host().unwrap_or_default().to_owned();
+    if config.proxy_url.is_some() {
+        return Err(Error::Proxy {
+            by: "the kubeconfig's proxy-url",
+            host,
+            advice: "",
+        });
     }
-    let failed = |source| Error::Kubernetes {
-        url: config.cluster_url.host().unwrap_or_default().to_owned(),
-        source: Box::new(source),
+    let failed = |source: kube::Error| match plug_in(&source) {
+        Some(why) => Error::Credentials {
+            url: host.clone(),
+            why,
+        },
+        None => Error::Kubernetes {
+            url: host.clone(),
+            source: Box::new(source),
+        },
     };
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -58,7 +73,7 @@ pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
                     let sent = why
                         .downcast_ref::<legacy::Error>()
                         .is_some_and(|why| !why.is_connect());
-                    let text = cause(&*why);
+                    let text = plug_in(&*why).map_or_else(|| cause(&*why), str::to_owned);
                     if sent {
                         WireError::NoAnswer(text)
                     } else {
@@ -68,4 +83,31 @@ pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
             whole(response, limit).await.map_err(WireError::NoAnswer)
         })
     })))
+}
+
+/// What is told of a credential plug-in that failed. Its errors hold the command with arguments and
+/// environment, and what it has printed: credentials, if not all then some.
+fn plug_in(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let mut layer = Some(error);
+    while let Some(error) = layer {
+        if let Some(error) = error.downcast_ref::<AuthError>() {
+            return match error {
+                AuthError::AuthExecStart(_) => {
+                    Some("the kubeconfig's credential plug-in (exec) cannot be started")
+                }
+                AuthError::AuthExecRun { .. } => {
+                    Some("the kubeconfig's credential plug-in (exec) has failed")
+                }
+                AuthError::AuthExecParse(_)
+                | AuthError::AuthExecSerialize(_)
+                | AuthError::AuthExec(_)
+                | AuthError::ExecPluginFailed => {
+                    Some("the kubeconfig's credential plug-in (exec) gave no credential")
+                }
+                _ => None,
+            };
+        }
+        layer = error.source();
+    }
+    None
 }
