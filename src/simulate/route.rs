@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::cluster::{Cluster, Key};
 use crate::api::canary::Canary;
-use crate::objects::{Names, Policy, View};
+use crate::objects::{Policy, View};
 use crate::pass::terms::layout;
 use crate::routers;
 
