@@ -32,6 +32,9 @@ pub struct Behaviour {
     pub ready_after: SignedDuration,
     /// Pods that never become ready. The first rule that fits an image decides.
     pub never_ready: Vec<NeverReady>,
+    /// How many pods of a workload can be ready, by its name: what a node, a quota or a dependency
+    /// that is gone leaves of them. One that is not named is not held back.
+    pub ready_max: BTreeMap<String, usize>,
     /// How many replicas the autoscaler of a workload would like; one that is not named is content.
     pub desired: BTreeMap<Key, i64>,
     /// How many pods a `DaemonSet` runs.
@@ -56,6 +59,7 @@ impl Default for Behaviour {
         Self {
             ready_after: SignedDuration::from_secs(3),
             never_ready: vec![rule("primary-stuck", "-primary"), rule("stuck", "")],
+            ready_max: BTreeMap::new(),
             desired: BTreeMap::new(),
             nodes: 2,
         }

@@ -75,7 +75,9 @@ pub(super) fn readiness(
         .filter(|pod| since(pod, SignedDuration::ZERO))
         .count();
     let available = pods.iter().filter(|pod| since(pod, wait)).count();
-    (ready, available)
+    let max = behaviour.ready_max.get(workload(set)).copied();
+    let max = max.unwrap_or(usize::MAX);
+    (ready.min(max), available.min(max))
 }
 
 /// The times at which a pod of this set becomes ready or available.
