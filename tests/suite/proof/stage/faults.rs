@@ -137,7 +137,7 @@ impl Fault {
 }
 
 /// What an API server says when it refuses.
-fn refusal(code: u16) -> Response<Bytes> {
+pub(super) fn refusal(code: u16) -> Response<Bytes> {
     let reason = match code {
         403 => "Forbidden",
         404 => "NotFound",

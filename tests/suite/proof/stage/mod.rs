@@ -7,6 +7,7 @@ pub(crate) mod hand;
 pub(crate) mod others;
 pub(crate) mod state;
 pub(crate) mod stops;
+pub(crate) mod surroundings;
 pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
@@ -33,8 +34,12 @@ use serde_json::Value;
 
 use crate::proof::invariants::{Checker, Committed};
 
+use surroundings::Surroundings;
+
 /// A line of a script that takes more passes than this never ends.
 const PASSES_MAX: u32 = 400;
+/// Where others have disturbed the story, a line is left after so many passes.
+const PASSES_MAX_DISTURBED: u32 = 60;
 
 /// What all forks of a story share.
 struct Script {
@@ -65,6 +70,8 @@ pub(crate) struct Story {
     pub(crate) broken: Vec<String>,
     /// The number of the last write that was judged.
     judged: u64,
+    /// What others do besides the script.
+    pub(crate) surroundings: Surroundings,
 }
 
 /// Every scenario that there is: the recorded canaries, and those that ship. With
@@ -169,6 +176,7 @@ impl Story {
             passes: 0,
             broken: Vec::new(),
             judged: 0,
+            surroundings: Surroundings::default(),
         };
         story.judge(None);
         story
@@ -186,6 +194,7 @@ impl Story {
             checker: self.checker.clone(),
             script: self.script.clone(),
             broken: self.broken.clone(),
+            surroundings: self.surroundings.clone(),
             ..*self
         }
     }
@@ -224,8 +233,12 @@ impl Story {
         while let Some(event) = self.script.clone().steps.get(self.line) {
             match event {
                 Event::Until(_) | Event::Weight(_) | Event::Step if !self.reached => {
-                    if self.made < PASSES_MAX {
+                    if self.made < self.line_max() {
                         return true;
+                    }
+                    if self.surroundings.is_disturbed {
+                        self.next_line();
+                        continue;
                     }
                     let status = self.status();
                     self.broken
@@ -251,10 +264,35 @@ impl Story {
                 | Event::Crash(_) => {}
                 change => self.change(change),
             }
-            self.line += 1;
-            (self.made, self.end, self.reached) = (0, None, false);
+            self.next_line();
         }
         false
+    }
+
+    fn next_line(&mut self) {
+        self.line += 1;
+        (self.made, self.end, self.reached) = (0, None, false);
+    }
+
+    fn line_max(&self) -> u32 {
+        if self.surroundings.is_disturbed {
+            PASSES_MAX_DISTURBED
+        } else {
+            PASSES_MAX
+        }
+    }
+
+    /// How far the script is: the line, for how long a sleep goes on, and how many passes of a
+    /// number of them have been made.
+    pub(crate) fn place(&self) -> (usize, Option<SignedDuration>, u32) {
+        let left = self.end.map(|end| end.duration_since(self.world.now()));
+        let counts = matches!(self.script.steps.get(self.line), Some(Event::Passes(_)));
+        (self.line, left, if counts { self.made } else { 0 })
+    }
+
+    /// Nobody makes a pass for so long.
+    pub(crate) fn let_time_pass(&mut self, time: SignedDuration) {
+        self.next_pass = self.next_pass.max(self.world.now()) + time;
     }
 
     fn change(&self, event: &Event) {
@@ -268,7 +306,9 @@ impl Story {
             .happen(event)
             .now_or_never()
             .expect("a change takes no time");
-        happened.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+        if !self.surroundings.is_disturbed {
+            happened.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+        }
     }
 
     /// Time goes on to that of the next pass.
@@ -278,6 +318,7 @@ impl Story {
         self.next_pass = at + self.script.every;
         self.passes += 1;
         self.made += 1;
+        self.others_act();
         self.judge(None);
     }
 
@@ -300,7 +341,7 @@ impl Story {
 
     /// A pass that nobody disturbs.
     pub(crate) fn pass(&mut self) -> Report {
-        let io = self.world.io();
+        let io = self.surroundings.io(&self.world, self.passes + 1);
         self.pass_over(&io).expect("the Canaries can be listed")
     }
 

@@ -134,7 +134,7 @@ impl Other {
 }
 
 /// Gives the canary this share in every rule that splits traffic.
-fn set_weight(route: &mut Value, weight: u64) {
+pub(crate) fn set_weight(route: &mut Value, weight: u64) {
     for list in ["http", "tcp"] {
         let rules = route["spec"].get_mut(list).and_then(Value::as_array_mut);
         for entries in rules.into_iter().flatten() {

@@ -32,7 +32,11 @@ impl Calls {
 
     /// The wire of a world, on which every call is remembered.
     pub(crate) fn of(&self, world: &World) -> Io {
-        let Io { wire, clock } = world.io();
+        self.over(world.io(), world)
+    }
+
+    /// The same on another wire of that world.
+    pub(crate) fn over(&self, Io { wire, clock }: Io, world: &World) -> Io {
         let (calls, world) = (self.clone(), world.clone());
         let wire = Wire::new(service_fn(move |request: Request<Bytes>| {
             let (calls, world, wire) = (calls.clone(), world.clone(), wire.clone());
