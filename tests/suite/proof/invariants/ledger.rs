@@ -1,14 +1,15 @@
 //! What a history says so far: the objects as they are, and the claims of each Canary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use davy::simulate::cluster::Key;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::disturbed::{at, paths};
 use super::release::{Claim, Release, Role};
-use super::route::canary_percent;
+use super::route::{Sides, canary_percent, splits};
 use super::{Verb, Write};
 
 /// The annotation that every write of ours leaves.
@@ -21,6 +22,8 @@ pub(super) struct Ledger {
     releases: BTreeMap<Key, Release>,
     /// Every template that a target has had, by its hash.
     templates: BTreeMap<String, Arc<Value>>,
+    /// The labels, annotations and fields that we have written on an object.
+    ours_on: BTreeMap<Key, BTreeSet<String>>,
 }
 
 /// A write, seen from a Canary that it is about, with the cluster as it was just before.
@@ -43,6 +46,7 @@ impl Ledger {
             objects: BTreeMap::new(),
             releases: BTreeMap::new(),
             templates: BTreeMap::new(),
+            ours_on: BTreeMap::new(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Ledger {
     pub(super) fn keep(&mut self, write: &Write, claim: Option<Arc<Claim>>) {
         let ours = *write.manager == *self.ours;
         self.keep_route_and_steps(write, ours);
+        self.keep_paths(write, ours);
         match &write.after {
             Some(object) => self.objects.insert(write.key.clone(), object.clone()),
             None => self.objects.remove(&write.key),
@@ -160,6 +165,19 @@ impl Ledger {
                 let hash = davy::objects::hash::template_hash(template);
                 self.templates.insert(hash, object.clone());
             }
+        }
+    }
+
+    fn keep_paths(&mut self, write: &Write, ours: bool) {
+        let Some(after) = &write.after else {
+            self.ours_on.remove(&write.key);
+            return;
+        };
+        if ours && !matches!(&*write.key.kind, "Canary" | "Event") {
+            let before = write.before.as_deref().unwrap_or(&Value::Null);
+            let new = paths(after).filter(|(path, value)| at(before, path) != Some(*value));
+            let ours_on = self.ours_on.entry(write.key.clone()).or_default();
+            ours_on.extend(new.map(|(path, _)| path));
         }
     }
 
@@ -191,6 +209,13 @@ impl Ledger {
             release.claims.clear();
             release.written.clear();
             release.effects.clear();
+        }
+        let is_others = *write.manager != *self.ours;
+        let status = |canary: &Option<Arc<Value>>| canary.as_ref().map(|it| it["status"].clone());
+        if is_others && status(&write.before) != status(&write.after) {
+            // What somebody else wrote into status is what the next pass finds claimed there.
+            release.rewritten(canary);
+            return;
         }
         if let Some(claim) = claim {
             if let Some(pass) = write.pass {
@@ -272,6 +297,71 @@ impl Ledger {
         self.objects.get(key).map(|object| &**object)
     }
 
+    pub(super) fn release(&self, canary: &Key) -> Option<&Release> {
+        self.releases.get(canary)
+    }
+
+    /// The labels, annotations and fields of an object that we have written.
+    pub(super) fn paths_of(&self, key: &Key) -> Option<&BTreeSet<String>> {
+        self.ours_on.get(key)
+    }
+
+    /// The canary's share where a route divides the traffic.
+    pub(super) fn split(&self, release: &Release) -> Option<u8> {
+        let sides = &release.names.sides;
+        let route = self.get(&release.names.route());
+        let route = route.filter(|route| !splits(route, sides).is_empty());
+        Some(canary_percent(route?, sides))
+    }
+
+    /// The canary's share: by the route, or, where none divides the traffic, by the Service that
+    /// clients use.
+    pub(super) fn share(&self, release: &Release) -> Option<u8> {
+        let names = &release.names;
+        if let Some(share) = self.split(release) {
+            return Some(share);
+        }
+        let apex = self.get(&names.key("", "Service", &names.apex))?;
+        let leads_to = |workload: &Key| {
+            let workload = self.get(workload);
+            workload.is_some_and(|workload| selects(&apex["spec"]["selector"], workload))
+        };
+        match (leads_to(&names.primary()), leads_to(&names.target())) {
+            (true, false) => Some(0),
+            (false, true) => Some(100),
+            _ => None,
+        }
+    }
+
+    /// The largest share that the canary has by a route that the Canary had under an earlier name.
+    pub(super) fn left_behind(&self, release: &Release) -> u8 {
+        let now = release.names.route();
+        let shares = self.objects.iter().filter_map(|(key, route)| {
+            let owners = route["metadata"]["ownerReferences"].as_array();
+            let mut owners = owners.into_iter().flatten();
+            let is_earlier = *key.kind == *now.kind
+                && *key != now
+                && owners.any(|owner| owner["uid"] == *release.names.uid);
+            let sides = Sides {
+                primary: format!("{}-primary", key.name),
+                canary: format!("{}-canary", key.name),
+            };
+            is_earlier.then(|| canary_percent(route, &sides))
+        });
+        shares.max().unwrap_or(0)
+    }
+
+    /// How many ready pods a selector finds in the canary's namespace.
+    pub(super) fn ready_behind(&self, release: &Release, selector: &Value) -> i64 {
+        let workloads = self.objects.iter().filter(|(key, workload)| {
+            *key.group == *"apps"
+                && matches!(&*key.kind, "Deployment" | "DaemonSet")
+                && *key.namespace == *release.names.namespace
+                && selects(selector, workload)
+        });
+        workloads.map(|(_, workload)| available(workload)).sum()
+    }
+
     pub(super) fn releases(&self) -> impl Iterator<Item = &Release> {
         self.releases.values()
     }
@@ -292,8 +382,15 @@ impl Ledger {
     }
 }
 
+/// Whether a Service with this selector leads to pods of the workload.
+fn selects(selector: &Value, workload: &Value) -> bool {
+    let labels = &workload["spec"]["template"]["metadata"]["labels"];
+    let selector = selector.as_object().filter(|all| !all.is_empty());
+    selector.is_some_and(|all| all.iter().all(|(label, value)| labels[label] == *value))
+}
+
 /// Whether traffic may go to a primary: pods that answer, all of one template.
-fn carries(primary: &Value) -> bool {
+pub(super) fn carries(primary: &Value) -> bool {
     let status = |field: &str| primary["status"][field].as_i64().unwrap_or(0);
     available(primary) > 0
         && status("observedGeneration") >= primary["metadata"]["generation"].as_i64().unwrap_or(0)

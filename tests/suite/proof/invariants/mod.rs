@@ -4,7 +4,9 @@
 //! or from a watch of a real API server.
 
 pub(crate) mod crashes;
+mod disturbed;
 mod ledger;
+pub(crate) mod passes;
 mod promotion;
 mod release;
 mod route;
@@ -194,10 +196,28 @@ const INVARIANTS: &[(&str, Invariant)] = &[
     ),
 ];
 
+/// What is judged besides where others write between passes and not in the middle of one.
+const BETWEEN_PASSES: &[(&str, Invariant)] = &[
+    (
+        "n1_services_lead_to_ready_pods",
+        disturbed::n1_services_lead_to_ready_pods,
+    ),
+    (
+        "n3_only_what_was_analysed_gains",
+        disturbed::n3_only_what_was_analysed_gains,
+    ),
+    (
+        "n5_nothing_of_others_is_written",
+        disturbed::n5_nothing_of_others_is_written,
+    ),
+];
+
 /// Judges a history, write by write. A clone goes on by itself.
 #[derive(Clone)]
 pub(crate) struct Checker {
     ledger: Ledger,
+    /// Judged besides [`INVARIANTS`].
+    besides: &'static [(&'static str, Invariant)],
 }
 
 impl Checker {
@@ -205,7 +225,13 @@ impl Checker {
     pub(crate) fn new(ours: &'static str) -> Self {
         Self {
             ledger: Ledger::new(ours),
+            besides: &[],
         }
+    }
+
+    /// Others write between passes only, from now on.
+    pub(crate) fn is_disturbed_between_passes(&mut self) {
+        self.besides = BETWEEN_PASSES;
     }
 
     /// Everything that this write breaks. Writes must come in the order of their commits.
@@ -213,7 +239,7 @@ impl Checker {
         let mut broken = Vec::new();
         let claims = self.ledger.claims_of(write);
         for moment in self.ledger.moments(write, claims.as_ref()) {
-            for (invariant, holds) in INVARIANTS {
+            for (invariant, holds) in INVARIANTS.iter().chain(self.besides) {
                 if let Err(why) = holds(&moment) {
                     broken.push(Broken {
                         invariant,

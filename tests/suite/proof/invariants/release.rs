@@ -274,6 +274,18 @@ impl Release {
             .map(|claim| &**claim)
     }
 
+    /// Takes over what somebody else has made of the status: the last claim says that now.
+    pub(super) fn rewritten(&mut self, canary: &Arc<Value>) {
+        if let Some(last) = self.claims.pop() {
+            let claim = Claim {
+                canary: canary.clone(),
+                objects: last.objects.clone(),
+                ..*last
+            };
+            self.claims.push(Arc::new(claim));
+        }
+    }
+
     /// The one before.
     pub(super) fn before(&self, claim: &Claim) -> Option<&Claim> {
         let before = self
