@@ -2,6 +2,7 @@
 //! every call, with every committed write judged by the invariants.
 
 mod crash_matrix;
+mod disturbed;
 mod draw;
 mod faults;
 mod interleavings;
