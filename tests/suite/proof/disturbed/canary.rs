@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::disturbance::{delete, edit, later};
+use super::parts::Part;
 use crate::proof::stage::Story;
 
 /// A Canary is suspended for so many passes.
@@ -17,7 +18,6 @@ pub(super) enum CanaryEdit {
     IntervalShort,
     /// One that the definition knows and Davy does not.
     ProviderUnknown,
-    ProviderOther,
     /// A field that Davy does not act on.
     Webhook,
     TemplateRef,
@@ -28,6 +28,8 @@ pub(super) enum CanaryEdit {
     ServiceRenamed,
     Port,
     TargetRenamed,
+    /// Another Deployment of the same application, under the same Service.
+    TargetMoved,
     ProgressDeadline,
     SuspendedForAWhile,
     Suspended,
@@ -45,7 +47,6 @@ impl CanaryEdit {
         Self::IntervalLong,
         Self::IntervalShort,
         Self::ProviderUnknown,
-        Self::ProviderOther,
         Self::Webhook,
         Self::TemplateRef,
         Self::NoMetrics,
@@ -55,6 +56,7 @@ impl CanaryEdit {
         Self::ServiceRenamed,
         Self::Port,
         Self::TargetRenamed,
+        Self::TargetMoved,
         Self::ProgressDeadline,
         Self::SuspendedForAWhile,
         Self::Suspended,
@@ -68,7 +70,6 @@ impl CanaryEdit {
         matches!(
             self,
             Self::ProviderUnknown
-                | Self::ProviderOther
                 | Self::Webhook
                 | Self::TemplateRef
                 | Self::NoAnalysis
@@ -79,13 +80,16 @@ impl CanaryEdit {
     }
 
     pub(super) fn happens(self, story: &mut Story) -> bool {
+        if self == Self::TargetMoved && !another_target(story) {
+            return false;
+        }
         let key = story.canary().clone();
         let changed = edit(story, &key, |canary| self.change(canary));
         match self {
             Self::SuspendedForAWhile => later(story, PASSES_SUSPENDED, |story| {
                 let key = story.canary().clone();
                 edit(story, &key, |canary| {
-                    canary["spec"]["suspend"] = json!(false)
+                    canary["spec"]["suspend"] = json!(false);
                 });
             }),
             Self::Deleted | Self::DeletedReverting | Self::DeletedInvalid => {
@@ -116,10 +120,6 @@ impl CanaryEdit {
             Self::IntervalLong => spec[field]["interval"] = json!("10m"),
             Self::IntervalShort => spec[field]["interval"] = json!("10s"),
             Self::ProviderUnknown => spec["provider"] = json!("appmesh:v1beta2"),
-            Self::ProviderOther => {
-                let is_kubernetes = spec["provider"] == "kubernetes";
-                spec["provider"] = json!(if is_kubernetes { "istio" } else { "kubernetes" });
-            }
             Self::Webhook => {
                 spec[field]["webhooks"] =
                     json!([{ "name": "confirm", "url": "http://hooks.example/" }]);
@@ -145,7 +145,16 @@ impl CanaryEdit {
             Self::ServiceRenamed => spec["service"]["name"] = json!("renamed"),
             Self::Port => spec["service"]["port"] = json!(8088),
             Self::TargetRenamed => spec["targetRef"]["name"] = json!("elsewhere"),
-            Self::ProgressDeadline => spec["progressDeadlineSeconds"] = json!(5),
+            Self::TargetMoved => {
+                let target = spec["targetRef"]["name"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
+                let named = spec["service"]["name"].as_str();
+                spec["service"]["name"] = json!(named.unwrap_or(&target));
+                spec["targetRef"]["name"] = json!(another(&target));
+            }
+            Self::ProgressDeadline => spec["progressDeadlineSeconds"] = json!(40),
             Self::SuspendedForAWhile | Self::Suspended => spec["suspend"] = json!(true),
             Self::DeletedReverting => reverts(canary),
             Self::DeletedInvalid => {
@@ -160,4 +169,28 @@ impl CanaryEdit {
 fn reverts(canary: &mut Value) {
     canary["spec"]["revertOnDeletion"] = json!(true);
     canary["metadata"]["finalizers"] = json!(["finalizer.flagger.app"]);
+}
+
+fn another(target: &str) -> String {
+    format!("{target}-v2")
+}
+
+/// Another Deployment of the application, with pods of its own. Whether the target is one.
+fn another_target(story: &Story) -> bool {
+    let Some(target) = Part::Target.key(story).and_then(|key| story.get(&key)) else {
+        return false;
+    };
+    let name = another(target["metadata"]["name"].as_str().unwrap_or_default());
+    let labels = json!({ "app": name });
+    let mut template = target["spec"]["template"].clone();
+    template["metadata"]["labels"] = labels.clone();
+    let deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": name, "namespace": target["metadata"]["namespace"] },
+        "spec": { "replicas": 2, "selector": { "matchLabels": labels }, "template": template },
+    });
+    let now = story.world.now();
+    let made = story.world.lock().cluster.apply(deployment, "other", now);
+    target["kind"] == "Deployment" && made.is_ok()
 }

@@ -92,11 +92,12 @@ pub(super) fn all() -> Vec<Disturbance> {
     for part in PARTS {
         let edits = EDITS.into_iter().filter(|edit| edit.concerns(part));
         all.extend(edits.map(|edit| Edited(part, edit)));
-        all.push(Deleted(part));
-        if part.is_users() {
-            all.push(Gone(part));
-        }
-        all.extend([Taken(part), LetGo(part)]);
+        all.extend([Deleted(part), Taken(part)]);
+        all.push(if part.is_users() {
+            Gone(part)
+        } else {
+            LetGo(part)
+        });
         for code in [403, 422] {
             all.extend([OnePass, ForEver].map(|lasts| Refused(part, code, lasts)));
         }

@@ -41,9 +41,6 @@ pub(super) struct History {
     /// Passes since the last disturbance.
     made: u32,
     last: Option<Handled>,
-    /// What the story was when its last pass began, where that is compared with others.
-    is_compared: bool,
-    state: Option<u64>,
 }
 
 impl History {
@@ -60,8 +57,6 @@ impl History {
             long_times: 0,
             made: 0,
             last: None,
-            is_compared: false,
-            state: None,
         }
     }
 
@@ -97,14 +92,25 @@ impl History {
         !self.story.broken.is_empty()
     }
 
-    /// One pass, or what the script says happens before it.
+    /// One pass, and what the script says happens before it.
     pub(super) fn pass(&mut self) {
+        self.begin();
+        self.go_on();
+    }
+
+    fn begin(&mut self) {
         self.story.come_to_pass();
         self.story.begin_pass();
-        self.state = None;
-        if self.is_compared && self.story.surroundings.is_over() && self.passes.is_clear() {
-            self.state = fingerprint(&self.story, self.needs_a_human);
-        }
+    }
+
+    /// What a pass that has just begun goes by, where nothing else is still to come.
+    fn state(&self) -> Option<u64> {
+        let is_clear = self.story.surroundings.is_over() && self.passes.is_clear();
+        let state = is_clear.then(|| fingerprint(&self.story, self.needs_a_human));
+        state.flatten()
+    }
+
+    fn go_on(&mut self) {
         let before = self.look();
         let written = revision(&self.story.world);
         let report = {
@@ -137,6 +143,9 @@ impl History {
         };
         self.quiet = if is_quiet { self.quiet + 1 } else { 0 };
         self.stuck = if came_further { 0 } else { self.stuck + 1 };
+        if came_further {
+            self.long_times = 0;
+        }
         self.made = if self.story.surroundings.is_over() {
             self.made + 1
         } else {
@@ -164,6 +173,7 @@ impl History {
             let mut killed = begun.fork_in(call);
             killed.story.end_pass(None);
             killed.passes = Passes::default();
+            killed.come_to_life();
             killed
         });
         killed.collect()
@@ -190,25 +200,20 @@ impl History {
     /// Plays on until it rests, or until it should. Where it comes to what another history was seen
     /// to come to a good end from, it is cut.
     pub(super) fn play_out(&mut self, seen: Option<&Seen>) {
-        let Some(seen) = seen else {
-            self.is_compared = false;
-            while !self.is_broken() && !self.is_at_its_end() {
-                self.pass();
-                self.look_at_the_clock();
-            }
-            return;
-        };
-        self.is_compared = true;
         let mut states = Vec::new();
         while !self.is_broken() && !self.is_at_its_end() {
-            self.pass();
-            if self.state.is_some_and(|state| self.was_seen(seen, state)) {
-                break;
+            self.begin();
+            if let Some(seen) = seen {
+                let state = self.state();
+                if state.is_some_and(|state| self.was_seen(seen, state)) {
+                    break;
+                }
+                states.extend(state);
             }
-            states.extend(self.state);
+            self.go_on();
             self.look_at_the_clock();
         }
-        if !self.is_broken() {
+        if let Some(seen) = seen.filter(|_| !self.is_broken()) {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             let of_story = seen.entry(self.story.name().to_owned()).or_default();
             of_story.extend(states);
@@ -316,6 +321,13 @@ impl History {
     }
 
     fn is_safe(&mut self, look: &Look) {
+        if look.share_left_behind > 0 && !look.is_suspended && !look.is_deleted {
+            let why = format!(
+                "a route of an earlier name has {} % on the canary",
+                look.share_left_behind
+            );
+            return self.breaks("n4_rests_with_a_safe_route", &why);
+        }
         let Some(share @ 1..) = look.share else {
             return;
         };

@@ -125,12 +125,14 @@ pub(super) enum Edit {
     ReplicasOne,
     ReplicasFive,
     TemplateAnnotation,
+    /// A port of the container moves, with the version that listens on it.
+    ContainerPort,
     Image,
     Bounds,
     Data,
 }
 
-pub(super) const EDITS: [Edit; 22] = [
+pub(super) const EDITS: [Edit; 23] = [
     Edit::LabelAdded,
     Edit::LabelsRemoved,
     Edit::AnnotationAdded,
@@ -150,6 +152,7 @@ pub(super) const EDITS: [Edit; 22] = [
     Edit::ReplicasOne,
     Edit::ReplicasFive,
     Edit::TemplateAnnotation,
+    Edit::ContainerPort,
     Edit::Image,
     Edit::Bounds,
     Edit::Data,
@@ -165,11 +168,12 @@ impl Edit {
         let is_service = matches!(part, Apex | PrimaryService | CanaryService);
         let is_rule = matches!(part, PrimaryRule | CanaryRule);
         match self {
-            Self::LabelAdded
-            | Self::LabelsRemoved
-            | Self::AnnotationAdded
-            | Self::AnnotationsRemoved
-            | Self::MarkWiped => true,
+            Self::LabelAdded | Self::AnnotationAdded => true,
+            Self::LabelsRemoved => is_workload || is_service || part == Route,
+            // What no pass writes bears nothing of ours.
+            Self::AnnotationsRemoved | Self::MarkWiped => {
+                !matches!(part, Autoscaler | ConfigMap | Secret)
+            }
             Self::FieldAdded => is_service || is_rule || part == Route,
             Self::Selector | Self::Ports => is_service,
             Self::WeightZero
@@ -183,6 +187,7 @@ impl Edit {
             | Self::ReplicasOne
             | Self::ReplicasFive
             | Self::TemplateAnnotation
+            | Self::ContainerPort
             | Self::Image => is_workload,
             Self::Bounds => matches!(part, Autoscaler | AutoscalerCopy),
             Self::Data => matches!(part, ConfigMap | ConfigMapCopy | Secret | SecretCopy),
@@ -215,6 +220,11 @@ impl Edit {
             Self::ReplicasFive => object["spec"]["replicas"] = json!(5),
             Self::TemplateAnnotation => {
                 object["spec"]["template"]["metadata"]["annotations"][OTHERS] = json!("yes");
+            }
+            Self::ContainerPort => {
+                set_tag(object, "7.7.8");
+                let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+                container["ports"][0]["containerPort"] = json!(9897);
             }
             Self::Image => set_tag(object, "7.7.7"),
             Self::Bounds => {

@@ -61,7 +61,7 @@ pub(super) fn fingerprint(story: &Story, needs_a_human: bool) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     (story.place(), needs_a_human).hash(&mut hasher);
     format!("{:?} {:?}", state.behaviour, state.metrics).hash(&mut hasher);
-    format!("{:?}", story.surroundings.refused()).hash(&mut hasher);
+    format!("{:?}", story.surroundings.refused(story.passes)).hash(&mut hasher);
     for (key, object) in state.cluster.objects() {
         if LEFT_OUT.contains(&&*key.kind) {
             continue;
@@ -107,8 +107,8 @@ fn unfinished(
         let is = is.unwrap_or_default();
         (key, is_there, is == object["resourceVersion"]).hash(hasher);
     }
-    let canary = &canary["metadata"]["generation"] == &canary["status"]["observedGeneration"];
-    canary.hash(hasher);
+    let is_observed = canary["metadata"]["generation"] == canary["status"]["observedGeneration"];
+    is_observed.hash(hasher);
 }
 
 fn walk_fields(fields: Option<&Map<String, Value>>, now: Timestamp, hasher: &mut DefaultHasher) {
@@ -140,7 +140,9 @@ fn walk(value: &Value, now: Timestamp, hasher: &mut DefaultHasher) {
         Value::Object(fields) => walk_fields(Some(fields), now, hasher),
         Value::Array(items) => {
             items.len().hash(hasher);
-            items.iter().for_each(|item| walk(item, now, hasher));
+            for item in items {
+                walk(item, now, hasher);
+            }
         }
         value => value.hash(hasher),
     }

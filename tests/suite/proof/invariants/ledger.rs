@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::disturbed::{at, paths};
 use super::release::{Claim, Release, Role};
-use super::route::{canary_percent, splits};
+use super::route::{Sides, canary_percent, splits};
 use super::{Verb, Write};
 
 /// The annotation that every write of ours leaves.
@@ -331,6 +331,24 @@ impl Ledger {
             (false, true) => Some(100),
             _ => None,
         }
+    }
+
+    /// The largest share that the canary has by a route that the Canary had under an earlier name.
+    pub(super) fn left_behind(&self, release: &Release) -> u8 {
+        let now = release.names.route();
+        let shares = self.objects.iter().filter_map(|(key, route)| {
+            let owners = route["metadata"]["ownerReferences"].as_array();
+            let mut owners = owners.into_iter().flatten();
+            let is_earlier = *key.kind == *now.kind
+                && *key != now
+                && owners.any(|owner| owner["uid"] == *release.names.uid);
+            let sides = Sides {
+                primary: format!("{}-primary", key.name),
+                canary: format!("{}-canary", key.name),
+            };
+            is_earlier.then(|| canary_percent(route, &sides))
+        });
+        shares.max().unwrap_or(0)
     }
 
     /// How many ready pods a selector finds in the canary's namespace.

@@ -18,6 +18,8 @@ use super::release::Release;
 pub(crate) struct Look {
     /// The canary's share of the traffic in percent; none where nothing leads to either side.
     pub(crate) share: Option<u8>,
+    /// Its share by a route that the Canary had under an earlier name.
+    pub(crate) share_left_behind: u8,
     pub(crate) canary_ready: i64,
     pub(crate) primary_ready: i64,
     /// Whether traffic may go to the primary: pods that answer, all of one template.
@@ -200,6 +202,7 @@ impl Checker {
         let threshold = release.analysis()["threshold"].as_u64().unwrap_or(0);
         Some(Look {
             share: ledger.share(release),
+            share_left_behind: ledger.left_behind(release),
             canary_ready: ledger.available(&names.target()),
             primary_ready: ledger.available(&names.primary()),
             primary_carries: ledger.get(&names.primary()).is_some_and(carries),

@@ -248,12 +248,16 @@ pub(super) fn p9_nothing_is_analysed_twice(moment: &Moment<'_>) -> Result<(), St
     };
     let starts = claim.phase() == "Progressing"
         && matches!(previous.phase(), "Initialized" | "Succeeded" | "Finalising");
-    // A primary that somebody has changed since does not run what was promoted.
+    // Finalising that finds something else on the primary than was promoted starts over: somebody
+    // has changed it, or what status said.
     let primary = moment.ledger.get(&moment.release.names.primary());
     let runs = primary.map(|primary| template_hash(&primary["spec"]["template"]));
-    let is_changed = previous.phase() == "Finalising"
-        && runs.as_deref() != previous.status()["primarySpec"].as_str();
-    if starts && claim.applied() == previous.promoted() && !is_changed {
+    let promoted = previous.promoted().0.as_str().unwrap_or_default();
+    let promoted = moment.ledger.target_with(promoted);
+    let is_changed = runs.as_deref() != previous.status()["primarySpec"].as_str()
+        || primary.map(images) != promoted.map(images);
+    let starts_over = previous.phase() == "Finalising" && is_changed;
+    if starts && claim.applied() == previous.promoted() && !starts_over {
         return Err("the promoted revision is analysed again".to_owned());
     }
     Ok(())
@@ -288,12 +292,13 @@ pub(super) fn p11_nothing_left_pointing_nowhere(moment: &Moment<'_>) -> Result<(
     if moment.ledger.available(&names.target()) < 1 {
         return Err("no pod of the target answers".to_owned());
     }
+    // What something else controls is not ours to lead anywhere.
     let outlives = |object: &&Value| {
         let owners = object["metadata"]["ownerReferences"].as_array();
         owners
             .into_iter()
             .flatten()
-            .all(|owner| owner["uid"] != *names.uid)
+            .all(|owner| owner["uid"] != *names.uid && owner["controller"] != true)
     };
     let target = moment.ledger.get(&names.target()).unwrap_or(&Value::Null);
     let labels = &target["spec"]["template"]["metadata"]["labels"];

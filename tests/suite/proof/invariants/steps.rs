@@ -209,9 +209,10 @@ pub(super) fn s9_failed_checks_count_up_by_one(moment: &Moment<'_>) -> Result<()
         && previous.phase() == "Progressing"
         && claim.applied() == previous.applied();
     let starts_over = !claim.has_started() && previous.has_started();
+    // A number below zero, which only somebody else can have written, counts as none.
     let (from, to) = (
-        previous.number_of("failedChecks"),
-        claim.number_of("failedChecks"),
+        previous.number_of("failedChecks").max(0),
+        claim.number_of("failedChecks").max(0),
     );
     if same_analysis && !starts_over && (to < from || to > from + 1) {
         return Err(format!("{from} became {to}"));

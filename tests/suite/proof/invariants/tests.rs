@@ -8,8 +8,9 @@ use davy::simulate::cluster::Key;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::passes::{Look, Pass, Passes};
 use super::watched::Watched;
-use super::{Checker, Committed, INVARIANTS, Verb, Write};
+use super::{BETWEEN_PASSES, Checker, Committed, INVARIANTS, Verb, Write};
 use crate::proof::stage::{Story, folders};
 
 /// What a story was seen to write.
@@ -23,6 +24,7 @@ fn history(name: &str) -> Vec<Write> {
 
 fn broken(history: &[Write]) -> BTreeSet<&'static str> {
     let mut checker = Checker::new("davy");
+    checker.is_disturbed_between_passes();
     let broken = history.iter().flat_map(|write| checker.write(write));
     broken.map(|broken| broken.invariant).collect()
 }
@@ -324,6 +326,56 @@ const FORGERIES: &[(&str, &str, Forgery)] = &[
         "story-delete",
         |history| silence(history, "podinfo"),
     ),
+    ("n1_services_lead_to_ready_pods", "promoted", |history| {
+        let at = position(history, shows(20));
+        let is_canarys =
+            |write: &&Write| is_ours(write, "Service") && &*write.key.name == "podinfo-canary";
+        let before = history
+            .iter()
+            .find(is_canarys)
+            .expect("the canary's Service")
+            .clone();
+        let mut elsewhere = after(&before);
+        elsewhere["spec"]["selector"] = json!({ "app": "nowhere" });
+        let write = Write {
+            verb: Verb::Update,
+            before: before.after,
+            after: Some(Arc::new(elsewhere)),
+            ..history[at].clone()
+        };
+        history.insert(
+            at + 1,
+            Write {
+                key: before.key,
+                ..write
+            },
+        );
+    }),
+    ("n3_only_what_was_analysed_gains", "promoted", |history| {
+        let at = position(history, shows(20));
+        let is_target =
+            |write: &&Write| &*write.key.kind == "Deployment" && &*write.key.name == "podinfo";
+        let before = history[..at]
+            .iter()
+            .rfind(is_target)
+            .expect("the target")
+            .clone();
+        let mut changed = after(&before);
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = json!("other:1");
+        let write = Write {
+            manager: "user".into(),
+            before: before.after.clone(),
+            after: Some(Arc::new(changed)),
+            ..before
+        };
+        history.insert(at, write);
+    }),
+    ("n5_nothing_of_others_is_written", "promoted", |history| {
+        let at = position(history, shows(20));
+        let mut before = history[at].before.as_deref().cloned().unwrap_or_default();
+        before["metadata"]["labels"]["other.example/kept"] = json!("yes");
+        history[at].before = Some(Arc::new(before));
+    }),
 ];
 
 #[test]
@@ -341,8 +393,51 @@ fn every_invariant_notices_what_it_is_about() {
         );
     }
     let forged: BTreeSet<_> = FORGERIES.iter().map(|(invariant, ..)| *invariant).collect();
-    let all: BTreeSet<_> = INVARIANTS.iter().map(|(invariant, _)| *invariant).collect();
+    let all = INVARIANTS.iter().chain(BETWEEN_PASSES);
+    let all: BTreeSet<_> = all.map(|(invariant, _)| *invariant).collect();
     assert_eq!(forged, all, "every invariant is tried");
+}
+
+/// What is broken by passes that leave a canary at 20 % as this changes it, two minutes apart.
+fn left(change: fn(&mut Look), fails_checks: bool) -> Vec<String> {
+    let folder = folders()
+        .into_iter()
+        .find(|folder| folder.ends_with("promoted"));
+    let mut story = Story::read(&folder.expect("a story"));
+    let look = |story: &Story| story.checker.look(story.canary());
+    while look(&story).is_none_or(|look| look.share != Some(20)) {
+        assert!(story.come_to_pass(), "the canary gets 20 %");
+        story.pass();
+    }
+    let mut look = look(&story).expect("a Canary");
+    change(&mut look);
+    let mut passes = Passes::default();
+    let broken = (0..4).flat_map(|number| {
+        let pass = Pass {
+            at: story.world.now() + SignedDuration::from_mins(2 * number),
+            every: story.every(),
+            is_judged: true,
+            fails_checks,
+        };
+        passes.judge(&look, &look, &pass)
+    });
+    broken.collect()
+}
+
+#[test]
+fn what_a_pass_leaves_behind_is_judged() {
+    assert_eq!(left(|_| {}, false), Vec::<String>::new());
+    let of_pods = left(|look| look.canary_ready = 0, false);
+    assert!(of_pods[0].starts_with("n1_a_pass_leaves_traffic_with_ready_pods: the canary"));
+    let of_checks = left(|_| {}, true);
+    assert!(of_checks[0].starts_with("n2_failed_checks_end_it: 20 %"));
+    // Where the primary cannot carry the traffic it stays.
+    let is_lost = |look: &mut Look| (look.primary_ready, look.primary_carries) = (0, false);
+    assert_eq!(left(is_lost, true), Vec::<String>::new());
+    assert_eq!(
+        left(|look| look.is_suspended = true, true),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

@@ -56,10 +56,14 @@ impl Surroundings {
         met.any(|refusal| refusal.object == *object)
     }
 
-    /// What is refused, to be compared.
-    pub(crate) fn refused(&self) -> impl std::fmt::Debug {
-        let told = |refusal: &Refusal| (refusal.path_end.clone(), refusal.code, refusal.last);
-        self.refusals.iter().map(told).collect::<Vec<_>>()
+    /// What the pass with this number and later ones meet, to be compared.
+    pub(crate) fn refused(&self, pass: u32) -> impl std::fmt::Debug {
+        let met = self.refusals.iter().filter(|refusal| refusal.is_met(pass));
+        let told = met.map(|refusal| {
+            let left = refusal.last.map(|last| last - pass);
+            (refusal.path_end.clone(), refusal.code, left)
+        });
+        told.collect::<Vec<_>>()
     }
 
     /// Whether any write is refused for ever.
