@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use davy::simulate::cluster::Key;
-use davy::simulate::scenario::Metrics;
+use davy::simulate::scenario::answers::{Answer, Metrics};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -324,24 +324,27 @@ fn pods(story: &mut Story, side: Side, trouble: Trouble) -> bool {
 
 fn metrics(story: &mut Story, answers: Answers, lasts: Lasts) -> bool {
     let answer = match answers {
-        Answers::NoData => Metrics::None,
-        Answers::Outage => Metrics::Outage,
-        Answers::Bad => Metrics::Values {
-            success_rate: 10.0,
-            milliseconds: 9_000.0,
-        },
+        Answers::NoData => (Answer::None, Answer::None),
+        Answers::Outage => (Answer::Outage, Answer::Outage),
+        Answers::Bad => (Answer::Value(10.0), Answer::Value(9_000.0)),
     };
-    let before = story.world.lock().metrics;
-    story.world.lock().metrics = answer;
+    let answer = Metrics {
+        success_rate: answer.0,
+        milliseconds: answer.1,
+        ..Metrics::default()
+    };
+    let before = story.world.lock().metrics.clone();
+    let is_other = before != answer;
+    story.world.lock().metrics = answer.clone();
     if lasts != Lasts::ForEver {
         later(story, PASSES_AWAY, move |story| {
             let mut state = story.world.lock();
             if state.metrics == answer {
-                state.metrics = before;
+                state.metrics = before.clone();
             }
         });
     }
-    before != answer
+    is_other
 }
 
 /// So far ahead is a clock that was set wrong.

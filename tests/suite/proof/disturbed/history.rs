@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use davy::pass::report::{Handled, Outcome};
-use davy::simulate::scenario::Metrics;
+use davy::simulate::scenario::answers::{Answer, Metrics};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -193,7 +193,7 @@ impl History {
             at: story.world.now(),
             every: story.every(),
             is_judged: !refused(Part::Route) && !refused(Part::Apex),
-            fails_checks: fails_checks(look.spec(), story.world.lock().metrics),
+            fails_checks: fails_checks(look.spec(), &story.world.lock().metrics),
         }
     }
 
@@ -391,11 +391,9 @@ impl History {
 }
 
 /// Whether one of the built-in checks of a Canary fails by what the metrics system answers.
-fn fails_checks(spec: &Value, metrics: Metrics) -> bool {
-    let Metrics::Values {
-        success_rate,
-        milliseconds,
-    } = metrics
+fn fails_checks(spec: &Value, metrics: &Metrics) -> bool {
+    let (Answer::Value(success_rate), Answer::Value(milliseconds)) =
+        (metrics.success_rate, metrics.milliseconds)
     else {
         return false;
     };
