@@ -109,10 +109,8 @@ pub(super) fn accepted<'a>(
     view: &View<'a>,
     labels: &'a Map<String, Value>,
 ) -> Option<(&'a str, &'a str)> {
-    let accepted = view.policy.selector_labels.iter();
-    accepted
-        .filter_map(|label| Some((label.as_str(), labels.get(label)?.as_str()?)))
-        .next()
+    let mut accepted = view.policy.selector_labels.iter();
+    accepted.find_map(|label| Some((label.as_str(), labels.get(label)?.as_str()?)))
 }
 
 /// `spec.selector.matchLabels` of a workload; empty when there are none.

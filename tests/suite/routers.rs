@@ -121,34 +121,8 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
         (!before.is_empty()).then(|| seen(router, &view(&before))),
     );
     let of_before = view(&before);
-    golden(
-        "fields.txt",
-        canary
-            .status
-            .as_ref()
-            .map(|_| lines(router.fields(&of_before))),
-    );
-    let conflicts: Vec<_> = router
-        .conflicts(&of_before)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    golden(
-        "conflicts.txt",
-        (!conflicts.is_empty()).then(|| lines(conflicts)),
-    );
-    let others = objects(case, "others.yaml");
-    let rivals = others
-        .iter()
-        .filter(|(_, other)| router.is_rival(&of_before, other));
-    let rivals = rivals.map(|(key, _)| key.to_string()).collect();
-    golden("rivals.txt", (!others.is_empty()).then(|| lines(rivals)));
-    for own in before.values() {
-        assert!(
-            !router.is_rival(&of_before, own),
-            "{}: a rival of itself",
-            case.display()
-        );
+    for (file, text) in said(case, router, &of_before) {
+        golden(file, text);
     }
 
     let rendered = router.render(&of_before, weight);
@@ -156,58 +130,18 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
         |wanted: &&Wanted| before.get(&wanted.key).map(|b| &**b) != Some(&wanted.object);
     golden("after.yaml", yaml(rendered.iter().filter(is_changed)));
 
-    let mut after = before.clone();
-    after.extend(
-        rendered
-            .iter()
-            .map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))),
-    );
+    let after = written(&before, rendered.iter());
     let restored = router.restore(&view(&after));
     golden("restored.yaml", yaml(restored.iter()));
 
+    holds(case, router, &of_before, &rendered, weight);
     let name = case.display();
     let known: BTreeSet<_> = router.keys(&names).into_iter().collect();
     for wanted in rendered.iter().chain(&restored) {
-        assert!(
-            known.contains(&wanted.key),
-            "{name}: {} is not among the keys",
-            wanted.key
-        );
+        let key = &wanted.key;
+        assert!(known.contains(key), "{name}: {key} is not among the keys");
     }
-    assert_eq!(
-        router.render(&view(&after), weight),
-        rendered,
-        "{name}: rendered again"
-    );
-    let expected = if router.has_weights() {
-        weight.to_string()
-    } else {
-        "0".to_owned()
-    };
-    assert_eq!(
-        seen(router, &view(&after)),
-        expected + "\n",
-        "{name}: what the route shows"
-    );
-    let holds_weights = router.weight_keys(&names);
-    let mut shifted = before.clone();
-    shifted.extend(
-        rendered
-            .iter()
-            .filter(|wanted| holds_weights.contains(&wanted.key))
-            .map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))),
-    );
-    assert_eq!(
-        seen(router, &view(&shifted)),
-        seen(router, &view(&after)),
-        "{name}: what the route shows once its weights are written, and nothing else"
-    );
-    let mut end = after.clone();
-    end.extend(
-        restored
-            .iter()
-            .map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))),
-    );
+    let end = written(&after, restored.iter());
     assert_eq!(
         router.restore(&view(&end)),
         restored,
@@ -216,8 +150,75 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
     wrong
 }
 
-fn lines(lines: Vec<String>) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+/// What the router says of the objects that are there, by file; `None` where it says nothing.
+fn said(case: &Path, router: &dyn Router, view: &View<'_>) -> [(&'static str, Option<String>); 3] {
+    for own in view.objects.values() {
+        let name = case.display();
+        assert!(!router.is_rival(view, own), "{name}: a rival of itself");
+    }
+    let fields = view.canary.status.as_ref().map(|_| router.fields(view));
+    let conflicts = router.conflicts(view);
+    let conflicts: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
+    let others = objects(case, "others.yaml");
+    let rivals = others
+        .iter()
+        .filter(|(_, other)| router.is_rival(view, other));
+    let rivals: Vec<_> = rivals.map(|(key, _)| key.to_string()).collect();
+    [
+        ("fields.txt", fields.map(|fields| lines(&fields))),
+        (
+            "conflicts.txt",
+            (!conflicts.is_empty()).then(|| lines(&conflicts)),
+        ),
+        ("rivals.txt", (!others.is_empty()).then(|| lines(&rivals))),
+    ]
+}
+
+/// That what was rendered shows the weight, is rendered again as it is, and shows the weight as well
+/// when nothing but the objects that hold the weights was written.
+fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted], weight: u8) {
+    let name = case.display();
+    let expected = if router.has_weights() { weight } else { 0 };
+    let expected = format!("{expected}\n");
+    let holding = router.weight_keys(view.names);
+    let shifted = rendered
+        .iter()
+        .filter(|wanted| holding.contains(&wanted.key));
+    let shifted = written(view.objects, shifted);
+    let of_shifted = View {
+        objects: &shifted,
+        ..*view
+    };
+    assert_eq!(
+        seen(router, &of_shifted),
+        expected,
+        "{name}: when the weights are written alone"
+    );
+    let after = written(view.objects, rendered.iter());
+    let of_after = View {
+        objects: &after,
+        ..*view
+    };
+    assert_eq!(
+        seen(router, &of_after),
+        expected,
+        "{name}: what the route shows"
+    );
+    assert_eq!(
+        router.render(&of_after, weight),
+        rendered,
+        "{name}: rendered again"
+    );
+}
+
+fn written<'a>(objects: &Objects, wanted: impl Iterator<Item = &'a Wanted>) -> Objects {
+    let mut objects = objects.clone();
+    objects.extend(wanted.map(|wanted| (wanted.key.clone(), Arc::new(wanted.object.clone()))));
+    objects
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 fn seen(router: &dyn Router, view: &View<'_>) -> String {

@@ -55,16 +55,15 @@ fn given_back(
     set(&mut object["spec"], "ports", Some(ports));
     set(&mut object["spec"], "selector", selector);
     let distribution = format!("/spec/{}", named::TRAFFIC_DISTRIBUTION);
-    if names_distribution(view)
-        && let Some(value) = original::field(live, &distribution)
-    {
+    if names_distribution(view) && original::is_known(live) {
+        let value = original::field(live, &distribution);
         set(&mut object["spec"], named::TRAFFIC_DISTRIBUTION, value);
     }
     let mut annotations = metadata::annotations(live);
     annotations.remove(ORIGINAL_CONFIGURATION);
     for (key, _) in FLUX {
         let pointer = format!("/metadata/annotations/{}", key.replace('/', "~1"));
-        match original::field(live, &pointer).flatten() {
+        match original::field(live, &pointer) {
             Some(value) => annotations.insert(key.to_owned(), value),
             None => annotations.remove(key),
         };

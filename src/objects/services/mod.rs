@@ -72,11 +72,16 @@ fn of_primary(view: &View<'_>, primary: &Value, role: Role) -> Result<Wanted, Pr
         role,
         key,
         label: selector::accepted(view, &match_labels).map(|(label, _)| label.to_owned()),
-        selector: selector::of_primary(view, primary, live)?,
+        // Where the one is not there, the other may tell what its pods are selected by.
+        selector: selector::of_primary(view, primary, live.or_else(|| apex_of(view)))?,
         workload: primary,
         target_port: ports::target_port_of_primary(service, primary, target, live_ports),
     };
     shape.render(view, service)
+}
+
+fn apex_of<'a>(view: &View<'a>) -> Option<&'a Value> {
+    view.object(&SERVICE, &view.names.apex)
 }
 
 /// Which of the three Services.
@@ -137,19 +142,21 @@ impl Shape<'_> {
     fn render(self, view: &View<'_>, service: &CanaryService) -> Result<Wanted, Problem> {
         let object = match view.object(&SERVICE, &self.key.name) {
             None => self.made(view, service),
-            Some(live) => match (metadata::ownership(live, view.names), self.role) {
-                (Ownership::Nobodys, Role::Apex) => self.adopted(view, service, live),
-                _ => {
-                    metadata::must_be_ours(&self.key, live, view.names)?;
-                    self.owned(view, service, live)
-                }
-            },
+            Some(live) if self.may_adopt(view, live) => self.adopted(view, service, live),
+            Some(live) => {
+                metadata::must_be_ours(&self.key, live, view.names)?;
+                self.owned(view, service, live)
+            }
         };
         Ok(Wanted {
             key: self.key,
             rank: self.role.rank(),
             object,
         })
+    }
+
+    fn may_adopt(&self, view: &View<'_>, live: &Value) -> bool {
+        self.role == Role::Apex && metadata::ownership(live, view.names) == Ownership::Nobodys
     }
 
     fn ports(&self, service: &CanaryService) -> Vec<Value> {

@@ -58,12 +58,16 @@ pub(super) fn ports(live: &Value) -> Vec<Value> {
         .unwrap_or_default()
 }
 
-/// A field of the Service's manifest, by its pointer. `None` where nothing tells of the Service;
-/// `Some(None)` where what tells does not have the field.
-pub(super) fn field(live: &Value, pointer: &str) -> Option<Option<Value>> {
-    let manifest = applied(live).or_else(|| remembered(live))?;
-    let known = manifest.pointer(pointer).cloned();
-    Some(known.or_else(|| remembered(live)?.pointer(pointer).cloned()))
+/// Whether anything tells what the Service was like.
+pub(super) fn is_known(live: &Value) -> bool {
+    applied(live).or_else(|| remembered(live)).is_some()
+}
+
+/// A field that the user gave the Service, by its pointer in the manifest.
+pub(super) fn field(live: &Value, pointer: &str) -> Option<Value> {
+    let manifests = [applied(live), remembered(live)];
+    let mut manifests = manifests.iter().flatten();
+    manifests.find_map(|manifest| manifest.pointer(pointer).cloned())
 }
 
 fn applied(live: &Value) -> Option<Value> {

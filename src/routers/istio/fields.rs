@@ -1,5 +1,5 @@
-//! The fields that the Canary names on the VirtualService and the DestinationRules, as status keeps
-//! them: held as the Canary has them, taken off when it has them no more. An entry is a JSON pointer,
+//! The fields that the Canary names on the VirtualService and the `DestinationRules`, as status
+//! keeps them: held as the Canary has them, taken off when it has them no more. An entry is a JSON pointer,
 //! `/timeout` or `/headers/request/set/x-canary`, or an entry of a list, `/hosts=app.example.com`.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
@@ -78,7 +78,11 @@ fn now(view: &View<'_>) -> Vec<String> {
     let mut named = Vec::new();
     for (field, value) in rule.as_object().into_iter().flatten() {
         if field != "route" {
-            leaves(PointerBuf::from_tokens([field.as_str()]), value, &mut named);
+            leaves(
+                &PointerBuf::from_tokens([field.as_str()]),
+                value,
+                &mut named,
+            );
         }
     }
     if made::port(made::service(view)).is_some() {
@@ -86,7 +90,7 @@ fn now(view: &View<'_>) -> Vec<String> {
     }
     if let Some(policy) = &made::service(view).traffic_policy {
         leaves(
-            PointerBuf::from_tokens([TRAFFIC_POLICY]),
+            &PointerBuf::from_tokens([TRAFFIC_POLICY]),
             policy,
             &mut named,
         );
@@ -105,14 +109,14 @@ fn entry(list: &str, value: &str) -> String {
     format!("/{list}={value}")
 }
 
-fn leaves(path: PointerBuf, value: &Value, found: &mut Vec<String>) {
+fn leaves(path: &PointerBuf, value: &Value, found: &mut Vec<String>) {
     match value.as_object().filter(|fields| !fields.is_empty()) {
         None => found.push(path.to_string()),
         Some(fields) => {
             for (field, value) in fields {
                 let mut path = path.clone();
                 path.push_back(field.as_str());
-                leaves(path, value, found);
+                leaves(&path, value, found);
             }
         }
     }

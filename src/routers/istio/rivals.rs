@@ -1,4 +1,4 @@
-//! Other VirtualServices that route the same requests: Istio takes one of them, and does not say
+//! Other `VirtualServices` that route the same requests: Istio takes one of them, and does not say
 //! which.
 
 use serde_json::Value;
