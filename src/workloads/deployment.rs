@@ -147,11 +147,13 @@ impl Workload for Deployment {
         flagger_id: &str,
     ) -> Value {
         let mut promoted = primary.clone();
-        metadata::set_labels(&mut promoted, primary_labels(view, target));
-        let target_annotations = metadata::annotations(target);
+        // Added, never taken away: others may have put theirs on the primary.
+        let mut labels = metadata::labels(primary);
+        labels.extend(primary_labels(view, target));
+        metadata::set_labels(&mut promoted, labels);
         let prefixes = &view.policy.include_label_prefix;
-        let mut annotations = metadata::included(&target_annotations, prefixes);
-        annotations.extend(metadata::controllers_own(&metadata::annotations(primary)));
+        let mut annotations = metadata::annotations(primary);
+        annotations.extend(metadata::included(&metadata::annotations(target), prefixes));
         metadata::set_annotations(&mut promoted, annotations);
         metadata::take_ownership(&mut promoted, view.names);
 

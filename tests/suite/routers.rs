@@ -218,7 +218,10 @@ fn written<'a>(objects: &Objects, wanted: impl Iterator<Item = &'a Wanted>) -> O
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    lines
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect()
 }
 
 fn seen(router: &dyn Router, view: &View<'_>) -> String {

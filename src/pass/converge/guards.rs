@@ -110,7 +110,7 @@ async fn is_drained(
     snapshot: &Snapshot,
 ) -> Result<bool, cluster::Error> {
     if snapshot.route_weight.is_none() {
-        return Ok(true);
+        return Ok(!snapshot.router.has_weights());
     }
     let mut now = snapshot.clone();
     now.now = clock.now();

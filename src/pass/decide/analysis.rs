@@ -24,7 +24,7 @@ pub(super) fn is_new_revision(snapshot: &Snapshot) -> bool {
     match snapshot.phase() {
         Some(Phase::Initialized | Phase::Succeeded | Phase::Waiting) => !is_promoted,
         // The primary has another template than the one that was promoted: more than a restart.
-        Some(Phase::Finalising) => !is_promoted || !snapshot.is_on_restarted_primary(),
+        Some(Phase::Finalising) => !is_promoted || !is_promoted_on_primary(snapshot),
         Some(Phase::Failed) => !is_promoted && !snapshot.is_applied(&revision),
         Some(Phase::Progressing | Phase::WaitingPromotion) => {
             !is_promoted && !snapshot.is_applied(&revision)
@@ -42,12 +42,26 @@ pub(super) fn is_new_revision(snapshot: &Snapshot) -> bool {
 pub(super) fn is_set_back(snapshot: &Snapshot) -> bool {
     snapshot.target().is_some()
         && snapshot.primary().is_some()
-        && (snapshot.is_on_primary() || snapshot.is_promoted(&snapshot.revision()))
+        && (snapshot.is_on_primary() || is_promoted_on_primary(snapshot))
+}
+
+/// Whether the primary still is what was promoted last, as far as others let it: restarted, or
+/// changed before this analysis began, which was reported then.
+fn is_promoted_on_primary(snapshot: &Snapshot) -> bool {
+    let status = &snapshot.status;
+    snapshot.is_promoted(&snapshot.revision())
+        && (snapshot.is_on_restarted_primary()
+            || snapshot.is_stored_as(
+                status.primary_spec.as_deref(),
+                snapshot.primary_hash().as_deref(),
+            ))
 }
 
 /// A new revision at rest: its pods come up, the traffic stays where it is.
 pub(super) fn begin(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
-    let claim = fresh(snapshot).normal(words::scaling_up(&snapshot.names));
+    let claim = fresh(snapshot)
+        .edit(|status| status.primary_spec = snapshot.primary_hash())
+        .normal(words::scaling_up(&snapshot.names));
     let claim = match snapshot.rivals.first() {
         Some(rival) => claim.warning(words::rival(&snapshot.names, rival)),
         None => claim,

@@ -100,6 +100,15 @@ pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decis
         return ahead_of_update(snapshot, outstanding);
     }
     let copied = snapshot.is_copied(&snapshot.status);
+    // Whoever wrote this phase, nothing was copied for it.
+    if snapshot.status.previous_spec.is_none()
+        && snapshot.primary().is_some()
+        && snapshot.is_applied(&snapshot.revision())
+        && !snapshot.is_on_primary()
+        && !snapshot.is_on_restarted_primary()
+    {
+        return analysis::restart(snapshot, outstanding);
+    }
     if let Some(step) = &snapshot.status.step
         && !copied
         && !outstanding.unfinished.is_empty()
@@ -352,11 +361,15 @@ pub(super) fn is_beyond_healing(snapshot: &Snapshot) -> bool {
 }
 
 pub(super) fn healing(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
-    if let Some(decision) = claims::unfinished(snapshot, outstanding) {
+    let has_template = snapshot.has_earlier(&snapshot.status);
+    let readiness = snapshot.primary_readiness();
+    // With its template back the primary takes the traffic, whatever else is to be done.
+    if !(has_template && readiness == Readiness::Ready)
+        && let Some(decision) = claims::unfinished(snapshot, outstanding)
+    {
         return decision;
     }
-    let has_template = snapshot.has_earlier(&snapshot.status);
-    match snapshot.primary_readiness() {
+    match readiness {
         Readiness::Ready => {
             let text = if has_template {
                 words::healed(&snapshot.names)

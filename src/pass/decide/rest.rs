@@ -233,11 +233,16 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
 
 /// A step that finds the canary without connections takes its pods along.
 pub(super) fn zero_if_drained(snapshot: &Snapshot) -> TargetScale {
-    if snapshot.is_drained() && !snapshot.has_traffic() {
+    if snapshot.is_drained() && !snapshot.has_traffic() && has_readable_route(snapshot) {
         TargetScale::Zero
     } else {
         TargetScale::Up
     }
+}
+
+/// A route that is gone or cannot be read says nothing of where connections are.
+fn has_readable_route(snapshot: &Snapshot) -> bool {
+    !snapshot.router.has_weights() || snapshot.route_weight.is_some()
 }
 
 /// After a release the canary's pods go, once nothing connects to them any more, and only while the
@@ -254,7 +259,7 @@ pub(super) fn scale_down(snapshot: &Snapshot, outstanding: &Outstanding) -> Opti
                 .into_decision(outstanding, "the canary is at zero"),
         );
     }
-    if snapshot.weight() > 0 || snapshot.unreadable_route.is_some() {
+    if snapshot.weight() > 0 || !has_readable_route(snapshot) {
         return None;
     }
     if !snapshot.primary_can_carry() && !snapshot.primary_is_put_to_zero() {

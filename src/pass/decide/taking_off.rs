@@ -101,6 +101,7 @@ fn may_serve_all(snapshot: &Snapshot) -> bool {
             snapshot.is_applied(&revision) && is_good && (is_lost || snapshot.status_weight() > 0)
         }
         Some(Phase::Promoting) => snapshot.is_applied(&revision),
+        Some(Phase::Failed) => snapshot.is_healing() && snapshot.is_applied(&revision),
         Some(Phase::Finalising | Phase::Succeeded | Phase::Initialized) => {
             snapshot.is_promoted(&revision)
         }
@@ -308,7 +309,9 @@ fn fought_over(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
 
 /// Whether no answer of a check would let the analysis go on.
 fn cannot_be_lifted(snapshot: &Snapshot) -> bool {
-    !snapshot.problems.is_empty() || !snapshot.unreachable.is_empty()
+    !snapshot.problems.is_empty()
+        || !snapshot.unreachable.is_empty()
+        || !snapshot.current().problems.is_empty()
 }
 
 /// There was no evidence for longer than the analysis may be held.
@@ -371,12 +374,22 @@ fn below(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
         return None;
     }
     let (shown, wanted) = (snapshot.weight(), snapshot.status_weight());
+    if let Some(problem) = &snapshot.unreadable_route
+        && !snapshot.primary_can_carry()
+        && snapshot.canary_available() > 0
+    {
+        let reason = format!("repairing the route: {problem}");
+        return Some(Claim::new(snapshot).into_decision(outstanding, &reason));
+    }
     let by = outstanding
         .lowered_by
         .as_deref()
         .map(|by| format!(" by {by}"))
         .unwrap_or_default();
-    let reason = format!("canary weight was lowered from {wanted} to {shown}{by}");
+    let reason = match &snapshot.unreadable_route {
+        Some(problem) => format!("canary weight {wanted} cannot be seen{by}, 0 is set: {problem}"),
+        None => format!("canary weight was lowered from {wanted} to {shown}{by}"),
+    };
     let total = match snapshot.terms.strategy {
         Strategy::Iterations { total, .. } => total,
         Strategy::Weights(_) => i64::MAX,

@@ -12,7 +12,7 @@ use super::claims::{self, Claim, Reason};
 use super::{conditions, promotion, rest, wait, words};
 
 pub(super) fn decide(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
-    if let Some(why) = snapshot.awaited.first() {
+    if let Some(why) = snapshot.pending.first() {
         return Some(wait(why));
     }
     let mut problems = snapshot.problems.clone();

@@ -117,7 +117,7 @@ fn listed(world: &World, canary: &Canary) -> Result<Snapshot, SnapshotError> {
         unsettled: None,
         problems,
         unreachable,
-        awaited: Vec::new(),
+        pending: Vec::new(),
         is_contested: contested.is_some(),
         rivals: Vec::new(),
         moves_to: None,

@@ -199,7 +199,7 @@ fn ownership(snapshot: &mut Snapshot) {
         |snapshot: &Snapshot, key: &Key| *key == snapshot.apex_key() || snapshot.is_route(key);
     let mut foreign = BTreeSet::new();
     let mut problems = Vec::new();
-    let mut awaited = Vec::new();
+    let mut pending = Vec::new();
     for (key, object) in &snapshot.objects {
         if !is_made(snapshot, key) {
             continue;
@@ -212,7 +212,7 @@ fn ownership(snapshot: &mut Snapshot) {
         foreign.insert(key.clone());
         let which = format!("{} {}/{}", key.kind.kind, names.namespace, key.name);
         if object["metadata"]["deletionTimestamp"].is_string() || is_of_former(object, &names) {
-            awaited.push(format!(
+            pending.push(format!(
                 "{which} belongs to an earlier Canary and has not gone yet"
             ));
             continue;
@@ -227,7 +227,7 @@ fn ownership(snapshot: &mut Snapshot) {
     }
     snapshot.foreign.extend(foreign);
     snapshot.problems.extend(problems);
-    snapshot.awaited.extend(awaited);
+    snapshot.pending.extend(pending);
 }
 
 /// Whether an earlier Canary of the same name made the object.

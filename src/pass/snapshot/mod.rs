@@ -64,7 +64,7 @@ pub struct Snapshot {
     /// What the API server did not answer: the canary does not advance.
     pub unreachable: Vec<String>,
     /// What has to go first, such as an object of an earlier Canary of the same name.
-    pub awaited: Vec<String>,
+    pub pending: Vec<String>,
     /// Another Canary claims the same things: this one only takes off its own traffic.
     pub is_contested: bool,
     /// Other objects that claim the same hosts.

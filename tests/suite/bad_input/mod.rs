@@ -120,14 +120,34 @@ async fn attempt(cluster: &ControlPlane, namespace: &str, manifest: &str) -> Res
     answer.map(drop).map_err(|error| error.to_string())
 }
 
-/// A pass that takes podinfo's first step and refuses these: nothing of theirs is written.
+/// A pass that takes podinfo's first step and refuses these: nothing of theirs is written but what
+/// their status says of it.
 async fn refused(podinfo: &Podinfo, names: &[&str]) -> Ended {
     let before = canaries(podinfo, names).await;
     let ended = podinfo.davy(&["run", "-o", "json"]).run().with_code(1);
-    assert_eq!(canaries(podinfo, names).await, before);
-    for name in names {
+    let after = canaries(podinfo, names).await;
+    let specs = |canaries: &[Value]| -> Vec<Value> {
+        let parts = canaries
+            .iter()
+            .map(|canary| [&canary["spec"], &canary["metadata"]["generation"]]);
+        parts.map(|parts| json!(parts)).collect()
+    };
+    assert_eq!(specs(&after), specs(&before));
+    for (name, canary) in names.iter().zip(&after) {
         let said = ended.canary(&format!("{}/{name}", podinfo.namespace));
         assert_eq!(said["outcome"], "refused", "{ended}");
+        let conditions = canary["status"]["conditions"]
+            .as_array()
+            .expect("conditions");
+        let ready = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Ready")
+            .expect("Ready");
+        assert_eq!(
+            (&ready["status"], &ready["reason"], &ready["message"]),
+            (&json!("False"), &json!("Invalid"), &said["reason"]),
+            "{ended}"
+        );
         // The log tells people what the summary tells programs.
         let why = said["reason"].as_str().expect("a reason");
         let logged = ended.errors.lines().map(serde_json::from_str::<Value>);

@@ -37,6 +37,10 @@ async fn first_generation_manifest_is_initialized_and_promoted() {
     let events = podinfo.events().await;
     let mut wanted = vec![
         "Normal Synced all the metrics providers are available!".to_owned(),
+        format!(
+            "Normal Synced Service podinfo in {} was there before, and is managed from now on",
+            podinfo.namespace
+        ),
         format!("Normal Synced Initialization done! {name}"),
         format!("Normal Synced New revision detected! Scaling up {name}"),
         format!("Normal Synced Starting canary analysis for {name}"),

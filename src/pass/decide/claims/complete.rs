@@ -58,7 +58,9 @@ impl Claim<'_> {
         };
         named.extend(outstanding.unfinished.iter().cloned());
         named.extend(outstanding.unconfirmed.iter().cloned());
-        if snapshot.status.step.is_none() && !self.is_word_only {
+        // Where nothing is known of earlier claims, a late write may be under way anywhere.
+        let is_first = snapshot.status.step.is_none() || snapshot.status.phase.is_none();
+        if is_first && self.status.phase.is_some() {
             named.extend(desired.objects.iter().map(|wanted| wanted.key.clone()));
         }
         // What is neither there nor to be there would be unfinished for ever.

@@ -38,15 +38,15 @@ impl Outstanding {
     pub(in crate::pass::decide) fn of(snapshot: &Snapshot) -> Self {
         let unfinished = snapshot.open();
         let is_route_unfinished = unfinished.iter().any(|key| snapshot.holds_weight(key));
-        let lowered = snapshot.unreadable_route.is_none()
-            && snapshot.weight() < snapshot.status_weight()
-            && !is_route_unfinished;
+        let lowered = snapshot.weight() < snapshot.status_weight() && !is_route_unfinished;
         let drifted = snapshot
             .current()
             .differing(snapshot)
             .into_iter()
             .filter(|key| !unfinished.contains(key))
-            .filter(|key| !lowered || !snapshot.holds_weight(key))
+            .filter(|key| {
+                !lowered || snapshot.unreadable_route.is_some() || !snapshot.holds_weight(key)
+            })
             .filter(|key| !is_put_off(snapshot, key))
             .collect();
         let lowered_by = if lowered {

@@ -311,10 +311,17 @@ impl History {
             .as_ref()
             .map(|last| last.reason.clone())
             .unwrap_or_default();
-        if look.is_deleted && !self.story.surroundings.refuses_for_ever() {
+        // A target whose pods never answer is no side to give traffic back to.
+        let may_go = look.canary_ready > 0;
+        if look.is_deleted && may_go && !self.story.surroundings.refuses_for_ever() {
             return self.breaks("n6_a_deletion_ends", &reason);
         }
-        if !self.needs_a_human {
+        // What is refused is told to people, by an Event, a condition and the end of the pass.
+        let is_told = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.outcome == Outcome::Refused);
+        if !self.needs_a_human && !is_told && !look.is_deleted {
             return self.breaks("n4_nothing_waits_for_ever", &reason);
         }
         self.is_safe(&look);

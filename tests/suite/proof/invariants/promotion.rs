@@ -76,6 +76,13 @@ pub(super) fn p2_only_what_was_analysed_is_copied(moment: &Moment<'_>) -> Result
     let step = moment.step().ok_or("no step claims it")?;
     let hash = template_hash(&after["spec"]["template"]);
     let heals = step.phase() == "Failed" && step.may_heal();
+    // A primary that has never served follows a target that was mended meanwhile.
+    let is_unused = step.phase() == "Initializing"
+        && step.status()["layout"]["primaryIsNew"] == true
+        && step.status()["layout"]["clientsMoved"] != true;
+    if is_unused {
+        return Ok(());
+    }
     if step.phase() != "Promoting" && !heals {
         return Err(format!("the template changes in phase {}", step.phase()));
     }
@@ -133,7 +140,11 @@ pub(super) fn p3_no_way_back_to_a_new_primary(moment: &Moment<'_>) -> Result<(),
     // The claim stands on what its pass saw, which was so at some time after its `now`.
     let was_seen = moment.release.rolled_out.is_some_and(|at| at >= claim.at);
     let is_rolling = was_seen || target.is_some_and(is_rolling_out);
-    let is_kept = claim.weight() == previous.weight() && is_rolling;
+    // Another template than the one that was analysed gets no more than it has.
+    let is_other = target.is_some_and(|target| {
+        Some(&*template_hash(&target["spec"]["template"])) != claim.applied().0.as_str()
+    });
+    let is_kept = claim.weight() == previous.weight() && (is_rolling || is_other);
     if !(claim.weight() == all || is_kept) || !claim.may_heal() {
         return Err(format!("the canary gets {} %", claim.weight()));
     }
@@ -216,7 +227,22 @@ pub(super) fn p7_rollback_takes_one_step(moment: &Moment<'_>) -> Result<(), Stri
     let weight = claim.live_weight;
     let is_ours = !moment.release.foreign;
     // A claim that goes on with the rollback, where something was in its way, names the route.
-    let goes_on = claim.recorded(&moment.release.names.route()).is_some();
+    let route = moment.release.names.route();
+    let goes_on = claim.recorded(&route).is_some();
+    // A route that somebody else controls is not written.
+    let owners = moment
+        .ledger
+        .get(&route)
+        .map(|route| route["metadata"]["ownerReferences"].clone());
+    let uid = &moment.release.canary["metadata"]["uid"];
+    let is_taken = owners
+        .iter()
+        .filter_map(Value::as_array)
+        .flatten()
+        .any(|owner| owner["controller"] == true && owner["uid"] != *uid);
+    if is_taken {
+        return Ok(());
+    }
     if rolls_back && is_ours && weight > 0 && claim.primary_carried && !goes_on {
         return Err(format!(
             "{} is claimed with {weight} % on the canary",
@@ -237,6 +263,8 @@ pub(super) fn p8_rollback_stays_a_rollback(moment: &Moment<'_>) -> Result<(), St
     match claim.phase() {
         "Failed" | "Terminating" => Ok(()),
         "Progressing" if claim.applied() != previous.applied() => Ok(()),
+        // The Canary names other objects: the traffic moves there, and nothing is analysed.
+        "Initializing" if claim.status()["layout"] != previous.status()["layout"] => Ok(()),
         phase => Err(format!("Failed is followed by {phase}")),
     }
 }

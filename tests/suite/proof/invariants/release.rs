@@ -51,8 +51,13 @@ impl Names {
                 .unwrap_or_default()
                 .to_owned()
         };
-        let target = text("/spec/targetRef/name");
-        let apex = match text("/spec/service/name") {
+        // The objects that the traffic goes through, where the Canary names others by now.
+        let laid_out = |field: &str, named: String| {
+            let current = text(&format!("/status/layout/{field}"));
+            if current.is_empty() { named } else { current }
+        };
+        let target = laid_out("target", text("/spec/targetRef/name"));
+        let apex = match laid_out("service", text("/spec/service/name")) {
             name if name.is_empty() => target.clone(),
             name => name,
         };
@@ -149,6 +154,22 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Whether the canary gets all traffic because the primary has no pods to serve any.
+    pub(super) fn takes_over(&self) -> bool {
+        self.weight() == 100 && self.primary_available < 1 && self.canary_available > 0
+    }
+
+    /// Whether this claim is a step of the release after that one, and not only a repair.
+    pub(super) fn is_step_after(&self, previous: &Self) -> bool {
+        let counts = ["iterations", "failedChecks", "heldChecks"];
+        self.phase() != previous.phase()
+            || self.weight() != previous.weight()
+            || self.applied() != previous.applied()
+            || counts
+                .iter()
+                .any(|count| self.number_of(count) != previous.number_of(count))
+    }
+
     pub(super) fn status(&self) -> &Value {
         &self.canary["status"]
     }
@@ -245,6 +266,14 @@ impl Release {
 
     pub(super) fn spec(&self) -> &Value {
         &self.canary["spec"]
+    }
+
+    /// The last claim that was a step: repairs lie between, and put nothing off.
+    pub(super) fn last_step(&self) -> Option<&Claim> {
+        let pairs = self.claims.windows(2).rev();
+        let mut steps = pairs.filter(|pair| pair[1].is_step_after(&pair[0]));
+        let last = steps.next().map(|pair| &*pair[1]);
+        last.or_else(|| self.claims.first().map(|claim| &**claim))
     }
 
     pub(super) fn analysis(&self) -> &Value {

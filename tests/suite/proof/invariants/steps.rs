@@ -21,7 +21,9 @@ pub(super) fn s1_one_step_a_pass(moment: &Moment<'_>) -> Result<(), String> {
 /// Whether a claim is a step that waits for the interval: it raises, or it counts.
 fn is_gated(claim: &Claim, previous: &Claim) -> bool {
     let more = |field: &str| claim.number_of(field) > previous.number_of(field);
-    let raises = claim.weight() > previous.weight() && claim.weight() != claim.live_weight;
+    let raises = claim.weight() > previous.weight()
+        && claim.weight() != claim.live_weight
+        && !claim.takes_over();
     claim.phase() == "Progressing"
         && previous.phase() == "Progressing"
         && previous.applied() == claim.applied()
@@ -41,10 +43,10 @@ pub(super) fn s2_one_step_an_interval(moment: &Moment<'_>) -> Result<(), String>
     let Some((claim, Some(previous))) = moment.claimed() else {
         return Ok(());
     };
-    if is_gated(claim, previous) {
-        is_due(moment, claim, previous.at)
-    } else {
-        Ok(())
+    // Repairs lie between, and put nothing off.
+    match moment.release.last_step() {
+        Some(step) if is_gated(claim, previous) => is_due(moment, claim, step.at),
+        _ => Ok(()),
     }
 }
 
@@ -63,7 +65,9 @@ pub(super) fn s3_numbers_rise_by_one_on_evidence(moment: &Moment<'_>) -> Result<
     let further = match claim.phase() {
         "Promoting" => true,
         "Progressing" => {
-            let raises = claim.weight() > previous.weight() && claim.weight() != claim.live_weight;
+            let raises = claim.weight() > previous.weight()
+                && claim.weight() != claim.live_weight
+                && !claim.takes_over();
             raises || claim.number_of("iterations") > previous.number_of("iterations")
         }
         _ => false,
@@ -146,6 +150,10 @@ pub(super) fn s5_a_first_claim_names_what_is_there(moment: &Moment<'_>) -> Resul
         return Ok(());
     };
     let names = &moment.release.names;
+    // What only says that the Canary is not valid acts on nothing.
+    if claim.phase().is_empty() {
+        return Ok(());
+    }
     for workload in [names.target(), names.primary()] {
         if moment.ledger.get(&workload).is_some() && claim.recorded(&workload).is_none() {
             return Err(format!("it does not name {workload}"));
@@ -162,8 +170,9 @@ pub(super) fn s6_a_step_is_observed_before_the_next(moment: &Moment<'_>) -> Resu
     if !is_gated(claim, previous) {
         return Ok(());
     }
+    let last = moment.release.last_step().map(|step| step.number);
     let written = moment.release.effects.values();
-    let of_previous = written.filter(|(number, _)| *number == previous.number);
+    let of_previous = written.filter(|(number, _)| Some(*number) == last);
     match of_previous.map(|(_, at)| *at).max() {
         Some(since) => is_due(moment, claim, since),
         None => Ok(()),

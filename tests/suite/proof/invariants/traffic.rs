@@ -55,7 +55,7 @@ pub(super) fn t3_one_step_at_a_time(moment: &Moment<'_>) -> Result<(), String> {
         return Ok(());
     }
     // A primary without pods leaves it to the canary to serve.
-    if to == 100 && claim.primary_available < 1 && claim.canary_available > 0 {
+    if claim.takes_over() {
         return Ok(());
     }
     let next = moment
