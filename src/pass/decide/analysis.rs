@@ -27,7 +27,7 @@ pub(super) fn is_new_revision(snapshot: &Snapshot) -> bool {
         Some(Phase::Finalising) => !is_promoted || !is_promoted_on_primary(snapshot),
         Some(Phase::Failed) => !is_promoted && !snapshot.is_applied(&revision),
         Some(Phase::Progressing | Phase::WaitingPromotion) => {
-            !is_promoted && !snapshot.is_applied(&revision)
+            !snapshot.is_applied(&revision) && !is_promoted_on_primary(snapshot)
         }
         Some(Phase::Promoting) => {
             !snapshot.is_applied(&revision)

@@ -117,11 +117,15 @@ pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decis
         let reason = format!("the template could not be copied in step {}", step.number);
         return analysis::roll_back(snapshot, outstanding, Vec::new(), &reason);
     }
-    if let Some(decision) = claims::unfinished(snapshot, outstanding) {
+    let readiness = snapshot.primary_readiness();
+    let is_short = short_of_pods(snapshot);
+    // What else could not be written does not keep the traffic from a primary that is ready.
+    let is_done = copied && readiness == Readiness::Ready && is_short.is_none();
+    if !is_done && let Some(decision) = claims::unfinished(snapshot, outstanding) {
         return decision;
     }
-    let why = match snapshot.primary_readiness() {
-        Readiness::Ready => match short_of_pods(snapshot) {
+    let why = match readiness {
+        Readiness::Ready => match is_short {
             None => return shift_back(snapshot, outstanding),
             Some(text) => return claims::hold(snapshot, outstanding, Reason::Primary, text),
         },

@@ -7,7 +7,7 @@ use crate::pass::step::{Answers, Decision};
 use crate::pass::terms::layout;
 use crate::workloads::Readiness;
 
-use super::claims::outstanding::Outstanding;
+use super::claims::outstanding::{Outstanding, leads_clients};
 use super::claims::{self, Claim};
 use super::{analysis, ask, conditions, promotion, rest, wait, words};
 
@@ -169,9 +169,11 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
     if snapshot.is_healing() {
         return promotion::healing(snapshot, outstanding);
     }
-    if phase == Some(Phase::Failed) && snapshot.status_weight() > 0 {
+    if snapshot.status_weight() > 0 {
         if snapshot.primary().is_none() {
-            return loudly(snapshot, outstanding, &words::primary_lost(&snapshot.names));
+            let lost = words::primary_lost(&snapshot.names);
+            let text = format!("{lost}; the canary keeps the traffic until then");
+            return loudly(snapshot, outstanding, &text);
         }
         if !snapshot.primary_can_carry() {
             return wait("the canary keeps the traffic until the primary is ready");
@@ -260,6 +262,13 @@ pub(super) fn scale_down(snapshot: &Snapshot, outstanding: &Outstanding) -> Opti
         );
     }
     if snapshot.weight() > 0 || !has_readable_route(snapshot) {
+        return None;
+    }
+    // What leads clients is there before anything is taken away.
+    let is_gone = |key: &&crate::objects::Key| {
+        leads_clients(snapshot, key) && !snapshot.objects.contains_key(*key)
+    };
+    if outstanding.carried().any(|key| is_gone(&key)) {
         return None;
     }
     if !snapshot.primary_can_carry() && !snapshot.primary_is_put_to_zero() {

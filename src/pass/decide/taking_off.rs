@@ -335,7 +335,9 @@ fn evidence_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<D
 fn above(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
     let (shown, wanted) = (snapshot.weight(), snapshot.status_weight());
     let has_finished_claim = snapshot.status.step.is_some();
-    if shown <= wanted || !has_finished_claim || snapshot.is_contested {
+    let keys = snapshot.router.weight_keys(&snapshot.names);
+    let is_foreign = keys.iter().any(|key| snapshot.foreign.contains(key));
+    if shown <= wanted || !has_finished_claim || snapshot.is_contested || is_foreign {
         return None;
     }
     let phase = snapshot.phase();

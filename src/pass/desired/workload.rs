@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::api::status::{CanaryStatus, Phase, TargetScale};
 use crate::objects::{Rank, Wanted, hash::template_hash};
-use crate::pass::snapshot::{Snapshot, target_scale};
+use crate::pass::snapshot::{Snapshot, target_scale, wanted_weight};
 
 use super::{Desired, configs};
 
@@ -18,6 +18,7 @@ pub(super) fn primary(
         Some(live) => existing(snapshot, status, live, desired),
         None => made(snapshot, status, desired)?,
     };
+    let object = awake(snapshot, status, object);
     desired.add(
         snapshot,
         Wanted {
@@ -68,6 +69,21 @@ fn existing(
     }
     configs::repaired(snapshot, status, desired);
     raised(snapshot, status, live)
+}
+
+/// A primary that is to take traffic from the canary needs pods for it, whoever took them away.
+fn awake(snapshot: &Snapshot, status: &CanaryStatus, primary: Value) -> Value {
+    let is_ending = match status.phase {
+        Some(Phase::Promoting | Phase::Finalising) => true,
+        Some(Phase::Failed) => status.previous_spec.is_some(),
+        _ => false,
+    };
+    let had = status.scale.as_ref().and_then(|scale| scale.primary);
+    let has_traffic = snapshot.weight() > 0 || wanted_weight(status) > 0;
+    if is_ending && has_traffic && snapshot.workload.replicas(&primary) == 0 {
+        return snapshot.workload.scaled(&primary, had.unwrap_or(1).max(1));
+    }
+    primary
 }
 
 /// Whether a promotion has this primary's template still to be copied. Only what was analysed is:

@@ -65,7 +65,9 @@ impl Snapshot {
         let claimed_at = self.status.step.as_ref().map(|step| step.time.0);
         let is_of_move = |key: &Key| {
             let step = self.step_of(key);
-            traffic.step == 0 || step.is_none_or(|step| step <= traffic.step)
+            // A number above the last claim's is of an earlier life of the Canary.
+            let is_later = |step: i64| step > traffic.step && step <= self.step_number();
+            traffic.step == 0 || !step.is_some_and(is_later)
         };
         let written = self
             .router
@@ -99,7 +101,22 @@ impl Snapshot {
         };
         let moved = status.traffic.as_ref().and_then(|_| self.moved_at());
         let last = moved.map_or(stepped, |moved| moved.max(stepped));
+        let last = self.finished_at().map_or(last, |at| at.max(last));
         self.terms.is_due(last, self.now)
+    }
+
+    /// When the last claim was written to the end, where it is the last step of the analysis: what
+    /// was finished late has not been observed yet. A repair is no such step.
+    fn finished_at(&self) -> Option<Timestamp> {
+        let step = self.status.step.as_ref()?;
+        let stepped = self.status.stepped_at.as_ref()?;
+        if step.time != *stepped {
+            return None;
+        }
+        self.claimed(step)
+            .filter_map(|(key, _)| written_at(self.objects.get(key)?, self.now))
+            .filter_map(|time| self.sound(time))
+            .max()
     }
 
     /// How long a reason to wait has lasted.

@@ -131,7 +131,10 @@ impl Terms {
             None => Some(INTERVAL_DEFAULT),
         };
         let hold_deadline = match &analysis.hold_deadline {
-            Some(text) => parse(&format!("{path}.holdDeadline"), text)?,
+            Some(text) => match parse(&format!("{path}.holdDeadline"), text)? {
+                SignedDuration::ZERO => SignedDuration::MAX,
+                deadline => deadline,
+            },
             None => HOLD_DEADLINE_DEFAULT,
         };
         let threshold = analysis
@@ -154,7 +157,7 @@ impl Terms {
             hold_deadline,
             progress_deadline_seconds: spec
                 .progress_deadline_seconds
-                .filter(|seconds| *seconds >= 0)
+                .filter(|seconds| *seconds > 0)
                 .unwrap_or(PROGRESS_DEADLINE_SECONDS_DEFAULT),
             strategy,
             weights_unsupported,

@@ -321,7 +321,8 @@ impl History {
             .last
             .as_ref()
             .is_some_and(|last| last.outcome == Outcome::Refused);
-        if !self.needs_a_human && !is_told && !look.is_deleted {
+        let is_slow = reason == "the interval has not passed";
+        if !self.needs_a_human && !is_told && !is_slow && !look.is_deleted {
             return self.breaks("n4_nothing_waits_for_ever", &reason);
         }
         self.is_safe(&look);
@@ -343,6 +344,8 @@ impl History {
             || !look.primary_carries
             || !self.facts(look).is_judged
             || look.phase() == "Initializing"
+            // A route that somebody else controls is not ours to write.
+            || self.last.as_ref().is_some_and(|last| last.reason.contains(" is controlled by "))
             || look.canary_ready > look.primary_ready && look.wanted() == 100;
         if !may_be {
             let why = format!(

@@ -198,7 +198,8 @@ impl Ledger {
             }
             return;
         };
-        if release.canary["spec"] == canary["spec"] {
+        let is_laid_out_alike = release.canary["status"]["layout"] == canary["status"]["layout"];
+        if release.canary["spec"] == canary["spec"] && is_laid_out_alike {
             release.canary = canary.clone();
         } else {
             let Release { names, canary, .. } = Release::of(canary.clone());

@@ -16,6 +16,8 @@ use super::release::Release;
 /// A canary between two passes.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
+    /// Whether its provider splits traffic.
+    pub(crate) has_route: bool,
     /// The canary's share of the traffic in percent; none where nothing leads to either side.
     pub(crate) share: Option<u8>,
     /// Its share by a route that the Canary had under an earlier name.
@@ -83,6 +85,8 @@ pub(crate) struct Pass {
 pub(crate) struct Passes {
     /// Since when a canary with traffic fails its checks, and what it runs.
     failing: Option<(Timestamp, Vec<Value>)>,
+    /// When the last pass was made.
+    last: Option<Timestamp>,
     /// How many passes in a row have left traffic with a primary that has no pods.
     lost: u32,
 }
@@ -129,6 +133,7 @@ impl Passes {
             && after.canary_ready > 0
             && is_analysed(before)
             && is_analysed(after)
+            && after.has_route
             && after.share.is_some_and(|share| share < 100);
         self.lost = if is_lost { self.lost + 1 } else { 0 };
         if self.lost > PASSES_TO_THE_CANARY {
@@ -155,6 +160,12 @@ impl Passes {
             && before.primary_carries
             && after.primary_carries
             && before.spec() == after.spec();
+        // While no pass is made nothing can be counted.
+        let is_gap = self
+            .last
+            .replace(pass.at)
+            .is_some_and(|last| pass.at.duration_since(last) > pass.every * 3);
+        let counts = counts && !is_gap;
         let same = |(_, images): &(Timestamp, Vec<Value>)| *images == after.images;
         self.failing = self.failing.take().filter(same).filter(|_| counts);
         let has_traffic = |look: &Look| look.share.is_some_and(|share| share > 0);
@@ -165,9 +176,7 @@ impl Passes {
             return Ok(());
         };
         let interval = after.due.max(pass.every);
-        // One of the harness' long times without a pass may lie within.
-        let patience = interval * i32::try_from(after.threshold + 2).unwrap_or(i32::MAX)
-            + SignedDuration::from_mins(75);
+        let patience = interval * i32::try_from(after.threshold + 2).unwrap_or(i32::MAX);
         let passed = pass.at.duration_since(*since);
         if has_traffic(after) && passed > patience {
             return Err(format!(
@@ -204,6 +213,7 @@ impl Checker {
         let threshold = release.analysis()["threshold"].as_u64().unwrap_or(0);
         Some(Look {
             share: ledger.share(release),
+            has_route: names.has_route,
             share_left_behind: ledger.left_behind(release),
             canary_ready: ledger.available(&names.target()),
             primary_ready: ledger.available(&names.primary()),

@@ -17,13 +17,17 @@ const LEFT_OUT: [&str; 4] = [
     "Namespace",
     "EndpointSlice",
 ];
-const TIMES: [&str; 12] = [
+const TIMES: [&str; 16] = [
     "creationTimestamp",
     "deletionTimestamp",
     "lastTransitionTime",
     "lastUpdateTime",
     "lastProbeTime",
-    "heldSince",
+    "since",
+    "gone",
+    "steppedAt",
+    "movedAt",
+    "suspendedSince",
     "time",
     "lastScaleTime",
     "renewTime",
