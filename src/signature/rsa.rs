@@ -1,6 +1,5 @@
-//! RSA signatures by ring, over the numbers that OpenSSH and OpenPGP keep of a key.
+//! RSA signatures by ring, over the numbers that OpenSSH keeps of a key.
 
-use ring::digest;
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA512};
@@ -13,16 +12,6 @@ use crate::signature::KeyError;
 pub(super) enum Hash {
     Sha256,
     Sha512,
-}
-
-impl Hash {
-    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
-        let algorithm = match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha512 => &digest::SHA512,
-        };
-        digest::digest(algorithm, bytes).as_ref().to_vec()
-    }
 }
 
 /// The numbers of a private key, big endian, without zeros before them.
@@ -47,7 +36,7 @@ pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyErr
         q,
         inverse,
     } = *private;
-    // Neither OpenSSH nor OpenPGP writes these two.
+    // OpenSSH does not write these two.
     let exponents = [p, q].map(|prime| remainder(d, &less_one(prime)));
     let inconsistent = |why: &dyn std::fmt::Display| KeyError::Inconsistent(why.to_string());
     let key = KeyPair::from_components(&KeyPairComponents {

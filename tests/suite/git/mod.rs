@@ -2,7 +2,6 @@
 //! way there is to a repository.
 
 mod deliveries;
-mod gnupg;
 mod hostile;
 pub(crate) mod https_server;
 pub(crate) mod keys;
