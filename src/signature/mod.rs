@@ -2,6 +2,8 @@
 //! sign. Bytes and texts in, bytes and texts out; files and clocks are others'.
 
 use jiff::Timestamp;
+use ssh_key::private::RsaKeypair;
+use ssh_key::{HashAlg, Signature};
 
 pub use allowed::AllowedSigners;
 
@@ -77,6 +79,22 @@ impl SigningKey {
     pub fn fingerprint(&self) -> String {
         self.0.fingerprint()
     }
+}
+
+/// The signature by which an RSA key lets its owner in at an SSH server (RFC 8332).
+///
+/// On failure: the numbers of the key do not belong together, or the hash is none of SHA-2.
+pub fn rsa_signature(
+    pair: &RsaKeypair,
+    hash: HashAlg,
+    bytes: &[u8],
+) -> Result<Signature, KeyError> {
+    let hash = match hash {
+        HashAlg::Sha256 => rsa::Hash::Sha256,
+        HashAlg::Sha512 => rsa::Hash::Sha512,
+        other => return Err(KeyError::Unsupported(format!("RSA with {other}"))),
+    };
+    ssh::rsa_signature(pair, hash, bytes)
 }
 
 impl AllowedSigners {

@@ -2,7 +2,9 @@
 
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA512};
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512,
+};
 use zeroize::Zeroizing;
 
 use crate::signature::KeyError;
@@ -25,9 +27,9 @@ pub(super) struct Private<'a> {
     pub(super) inverse: &'a [u8],
 }
 
-/// PKCS #1 v1.5 with SHA-512. The random numbers only blind the computation: the same data give the
-/// same signature.
-pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+/// PKCS #1 v1.5. The random numbers only blind the computation: the same data give the same
+/// signature.
+pub(super) fn sign(private: &Private<'_>, hash: Hash, data: &[u8]) -> Result<Vec<u8>, KeyError> {
     let Private {
         n,
         e,
@@ -51,7 +53,11 @@ pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyErr
     .map_err(|why| inconsistent(&why))?;
     let mut signature = vec![0; key.public().modulus_len()];
     let random = SystemRandom::new();
-    key.sign(&RSA_PKCS1_SHA512, &random, data, &mut signature)
+    let padding = match hash {
+        Hash::Sha256 => &RSA_PKCS1_SHA256,
+        Hash::Sha512 => &RSA_PKCS1_SHA512,
+    };
+    key.sign(padding, &random, data, &mut signature)
         .map_err(|why| inconsistent(&why))?;
     Ok(signature)
 }

@@ -22,7 +22,7 @@ impl Key {
                 return Err(KeyError::Weak(pair.key_size()));
             }
             // To sign is to find out whether the numbers belong together.
-            KeypairData::Rsa(pair) => drop(sign_by_rsa(pair, &[])?),
+            KeypairData::Rsa(pair) => drop(sign_by_rsa(pair, Hash::Sha512, &[])?),
             _ => return Err(KeyError::Unsupported(key.algorithm().to_string())),
         }
         Ok(Self(key))
@@ -34,9 +34,7 @@ impl Key {
         let signed = match self.0.key_data() {
             KeypairData::Rsa(pair) => {
                 let data = SshSig::signed_data(NAMESPACE, hash, bytes).map_err(failed)?;
-                let algorithm = Algorithm::Rsa { hash: Some(hash) };
-                let signature =
-                    Signature::new(algorithm, sign_by_rsa(pair, &data)?).map_err(failed)?;
+                let signature = rsa_signature(pair, Hash::Sha512, &data)?;
                 SshSig::new(self.public().clone(), NAMESPACE, hash, signature)
             }
             _ => self.0.sign(NAMESPACE, hash, bytes),
@@ -89,7 +87,23 @@ pub(super) fn verified(bytes: &[u8], signature: &str) -> Result<KeyData, String>
     }
 }
 
-fn sign_by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+/// The signature of these bytes as OpenSSH writes it (`rsa-sha2-256` and `rsa-sha2-512`, RFC 8332).
+pub(super) fn rsa_signature(
+    pair: &RsaKeypair,
+    hash: Hash,
+    data: &[u8],
+) -> Result<Signature, KeyError> {
+    let algorithm = Algorithm::Rsa {
+        hash: Some(match hash {
+            Hash::Sha256 => HashAlg::Sha256,
+            Hash::Sha512 => HashAlg::Sha512,
+        }),
+    };
+    Signature::new(algorithm, sign_by_rsa(pair, hash, data)?)
+        .map_err(|error| KeyError::Inconsistent(error.to_string()))
+}
+
+fn sign_by_rsa(pair: &RsaKeypair, hash: Hash, data: &[u8]) -> Result<Vec<u8>, KeyError> {
     let (public, private) = (pair.public(), pair.private());
     let private = Private {
         n: positive(public.n())?,
@@ -99,7 +113,7 @@ fn sign_by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<Vec<u8>, KeyError> {
         q: positive(private.q())?,
         inverse: positive(private.iqmp())?,
     };
-    rsa::sign(&private, data)
+    rsa::sign(&private, hash, data)
 }
 
 fn is_by_rsa(public: &RsaPublicKey, signature: &Signature, data: &[u8]) -> bool {
