@@ -13,7 +13,6 @@ use ssh_key::HashAlg;
 use ssh_key::private::KeypairData;
 use zeroize::Zeroizing;
 
-use crate::io::git::address::Address;
 use crate::io::git::error::Secrets;
 use crate::io::git::transport::Way;
 use crate::io::git::transport::https::Https;
@@ -21,6 +20,10 @@ use crate::io::git::transport::known_hosts::KnownHost;
 use crate::io::git::transport::ssh::Ssh;
 use crate::io::git::{Checked, Signer};
 use crate::signature::{AllowedSigners, SigningKey, rsa_signature};
+
+use self::address::Address;
+
+mod address;
 
 /// A larger file is neither a key, nor a password, nor a list of those.
 const FILE_MAX: u64 = 1 << 20;
