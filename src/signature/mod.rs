@@ -8,6 +8,7 @@ use ssh_key::{HashAlg, Signature};
 pub use allowed::AllowedSigners;
 
 mod allowed;
+pub mod commit;
 pub mod patterns;
 mod rsa;
 mod ssh;

@@ -11,6 +11,7 @@ use crate::io::git::commit::local;
 use crate::io::git::transport::Session;
 use crate::io::git::{Checked, Depth, Error, Opened, trees};
 use crate::signature::Verdict;
+use crate::signature::commit::Parts;
 
 /// A larger file is told of, and not read.
 const FILE_MAX: usize = 1 << 20;
@@ -321,14 +322,9 @@ fn differing(
 fn told(repository: &Repository, checked: &Checked, id: Oid) -> Result<Commit, git2::Error> {
     let commit = repository.find_commit(id)?;
     let at = Timestamp::from_second(commit.time().seconds()).unwrap_or_default();
-    let verdict = match repository.extract_signature(&id, None) {
-        Ok((signature, content)) => {
-            let signature = String::from_utf8_lossy(&signature).into_owned();
-            checked.signers.verify(&content, Some(&signature), at)
-        }
-        Err(error) if error.code() == ErrorCode::NotFound => Verdict::Missing,
-        Err(error) => return Err(error),
-    };
+    let Parts { payload, signature } = Parts::of(repository.odb()?.read(id)?.data());
+    let signature = signature.as_deref().map(String::from_utf8_lossy);
+    let verdict = checked.signers.verify(&payload, signature.as_deref(), at);
     let author = commit.author();
     let [name, mail] = [author.name_bytes(), author.email_bytes()].map(String::from_utf8_lossy);
     Ok(Commit {

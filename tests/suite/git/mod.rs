@@ -1,6 +1,7 @@
 //! Commits into real repositories: signatures against OpenSSH, deliveries against git, over every
 //! way there is to a repository.
 
+mod believed;
 mod deliveries;
 mod hostile;
 pub(crate) mod https_server;
