@@ -12,6 +12,7 @@ use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
 use crate::objects::shard::Shard;
+use crate::pass::deliver::outbox::Places;
 use crate::pass::deliver::records::Records;
 use crate::pass::deliver::reverts::Reverts;
 use crate::pass::deliver::{self, series};
@@ -66,19 +67,6 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         }
     };
     let options = options(arguments, settings);
-    let places = &options.places;
-    let opened = [
-        places.records.as_ref().map(Records::remote),
-        places.reverts.as_ref().map(Reverts::remote),
-    ];
-    let wrong = opened.into_iter().flatten().filter_map(Result::err);
-    let problems: BTreeSet<String> = wrong.flatten().collect();
-    if !problems.is_empty() {
-        for problem in problems {
-            output::error(&problem);
-        }
-        return UNUSABLE;
-    }
     let stop = options.stop.clone();
     tokio::spawn(async move {
         terminated().await;
@@ -174,7 +162,23 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
     }
 }
 
+/// What is wrong with the settings of the repositories, and with the files that they name.
+fn repository_faults(places: &Places) -> BTreeSet<String> {
+    let opened = [
+        places.records.as_ref().map(Records::remote),
+        places.reverts.as_ref().map(Reverts::remote),
+    ];
+    let wrong = opened.into_iter().flatten().filter_map(Result::err);
+    wrong.flatten().collect()
+}
+
+/// A pass, and the code that says what became of it. What is wrong with a repository's settings is
+/// told and delays no canary: a rollback must not wait for a key.
 async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>) -> u8 {
+    let faults = repository_faults(&options.places);
+    for fault in &faults {
+        output::error(fault);
+    }
     let report = match pass::run(io, options).await {
         Ok(report) => report,
         Err(error) => {
@@ -200,7 +204,7 @@ async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>)
     }
     if report.needs_crds() {
         UNUSABLE
-    } else if report.is_complete() {
+    } else if report.is_complete() && faults.is_empty() {
         DONE
     } else {
         INCOMPLETE
