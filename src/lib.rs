@@ -57,7 +57,7 @@
 //! - **A series is status as text** (`pass::deliver::series`): what is counted was claimed.
 //! - **Nothing is pushed by force.** A branch that moved is read again and the commit made anew on top
 //!   of it; files that are there are never overwritten (`io::git`).
-//! - **No program is run**: neither git nor ssh nor gpg. libgit2 speaks the protocol over transports
+//! - **No program is run**: neither git nor ssh. libgit2 speaks the protocol over transports
 //!   of `io::git`'s, and reads no configuration but the repository's own.
 //! - **Nothing is random.** Names and ids follow from the Canary and the revision.
 //!

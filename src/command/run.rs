@@ -16,6 +16,7 @@ use crate::io::pushgateway::{Group, Pushgateway};
 use crate::io::{self, Io};
 use crate::objects::duration;
 use crate::objects::shard::Shard;
+use crate::pass::deliver::outbox::Places;
 use crate::pass::deliver::records::Records;
 use crate::pass::deliver::reverts::Reverts;
 use crate::pass::deliver::{self, series};
@@ -78,19 +79,6 @@ async fn passes(arguments: &Arguments, settings: Settings) -> u8 {
         }
     };
     let options = options(arguments, settings);
-    let places = &options.places;
-    let opened = [
-        places.records.as_ref().map(Records::remote),
-        places.reverts.as_ref().map(Reverts::remote),
-    ];
-    let wrong = opened.into_iter().flatten().filter_map(Result::err);
-    let problems: BTreeSet<String> = wrong.flatten().collect();
-    if !problems.is_empty() {
-        for problem in problems {
-            output::error(&problem);
-        }
-        return UNUSABLE;
-    }
     let insisted = match listen_for_signals(options.stop.clone()) {
         Ok(insisted) => insisted,
         Err(error) => {
@@ -210,8 +198,23 @@ fn options(arguments: &Arguments, settings: Settings) -> Options {
     }
 }
 
-/// One pass, and the code that it ends with; none where it was stopped before it could begin.
+/// What is wrong with the settings of the repositories, and with the files that they name.
+fn repository_faults(places: &Places) -> BTreeSet<String> {
+    let opened = [
+        places.records.as_ref().map(Records::remote),
+        places.reverts.as_ref().map(Reverts::remote),
+    ];
+    let wrong = opened.into_iter().flatten().filter_map(Result::err);
+    wrong.flatten().collect()
+}
+
+/// One pass, and the code that it ends with; none where it was stopped before it could begin. What is wrong with a repository's settings is
+/// told and delays no canary: a rollback must not wait for a key.
 async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>) -> Option<u8> {
+    let faults = repository_faults(&options.places);
+    for fault in &faults {
+        output::error(fault);
+    }
     let report = match pass::run(io, options).await {
         Ok(report) => report,
         Err(_) if options.stop.load(Ordering::SeqCst) => {
@@ -241,7 +244,7 @@ async fn once(io: &Io, options: &Options, format: Format, shown: Option<&Shown>)
     }
     Some(if report.needs_crds() {
         UNUSABLE
-    } else if report.is_complete() {
+    } else if report.is_complete() && faults.is_empty() {
         DONE
     } else {
         INCOMPLETE

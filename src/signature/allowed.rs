@@ -1,5 +1,4 @@
-//! Who may sign: OpenSSH's list of allowed signers (`ssh-keygen(1)`, ALLOWED SIGNERS), or public
-//! keys of OpenPGP as `gpg --export --armor` writes them.
+//! Who may sign: OpenSSH's list of allowed signers (`ssh-keygen(1)`, ALLOWED SIGNERS).
 
 use std::str::FromStr;
 
@@ -9,7 +8,6 @@ use jiff::tz::TimeZone;
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
-use crate::signature::openpgp::{self, Keyring};
 use crate::signature::patterns::is_among;
 use crate::signature::{NAMESPACE, Verdict};
 
@@ -17,7 +15,6 @@ use crate::signature::{NAMESPACE, Verdict};
 #[derive(Clone, Debug, Default)]
 pub struct AllowedSigners {
     list: Vec<Signer>,
-    pub(super) keyring: Keyring,
 }
 
 /// One line of the list.
@@ -36,11 +33,6 @@ impl AllowedSigners {
     ///
     /// On failure: what is wrong with each line that is wrong.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        if text.contains(openpgp::PUBLIC) {
-            let keyring = Keyring::parse(text).map_err(|why| vec![why])?;
-            let list = Vec::new();
-            return Ok(Self { list, keyring });
-        }
         let mut signers = Vec::new();
         let mut problems = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -57,10 +49,7 @@ impl AllowedSigners {
             problems.push("the list is empty".to_owned());
         }
         if problems.is_empty() {
-            Ok(Self {
-                list: signers,
-                keyring: Keyring::default(),
-            })
+            Ok(Self { list: signers })
         } else {
             Err(problems)
         }

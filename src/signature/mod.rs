@@ -2,11 +2,13 @@
 //! sign. Bytes and texts in, bytes and texts out; files and clocks are others'.
 
 use jiff::Timestamp;
+use ssh_key::private::RsaKeypair;
+use ssh_key::{HashAlg, Signature};
 
 pub use allowed::AllowedSigners;
 
 mod allowed;
-mod openpgp;
+pub mod commit;
 pub mod patterns;
 mod rsa;
 mod ssh;
@@ -20,27 +22,21 @@ const RSA_BITS_MIN: u32 = 3072;
 
 /// A private key that signs commits. It is wiped from memory when it is dropped.
 #[derive(Clone, Debug)]
-pub struct SigningKey(Kind);
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Ssh(Box<ssh::Key>),
-    OpenPgp(openpgp::Key),
-}
+pub struct SigningKey(ssh::Key);
 
 /// Why a file is no key to sign with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(
         "the key is encrypted, and nobody is there to type its passphrase; write it without \
-         (`ssh-keygen -p -N ''`, `gpg --passwd`)"
+         (`ssh-keygen -p -N ''`)"
     )]
     Encrypted,
     #[error("an RSA key of {0} bits is too weak; needed are {RSA_BITS_MIN} or more")]
     Weak(u32),
     #[error("{0} keys cannot sign here; ed25519 and RSA can")]
     Unsupported(String),
-    #[error("not a private key of OpenSSH's or OpenPGP's: {0}")]
+    #[error("not a private key of OpenSSH's: {0}")]
     Unreadable(String),
     #[error("the key contradicts itself: {0}")]
     Inconsistent(String),
@@ -69,31 +65,37 @@ pub enum Verdict {
 }
 
 impl SigningKey {
-    /// Reads an unencrypted private key: OpenSSH's, or OpenPGP's in armour, as `gpg` exports it.
+    /// Reads an unencrypted private key of OpenSSH's.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        if text.contains(openpgp::PRIVATE) {
-            openpgp::Key::parse(text).map(Kind::OpenPgp).map(Self)
-        } else {
-            ssh::Key::parse(text).map(|key| Self(Kind::Ssh(Box::new(key))))
-        }
+        ssh::Key::parse(text).map(Self)
     }
 
     /// The armoured signature that belongs into the `gpgsig` header of a commit with these bytes.
-    /// The same bytes, time and key give the same signature; OpenSSH's does not know the time.
-    pub fn sign(&self, bytes: &[u8], at: Timestamp) -> Result<String, KeyError> {
-        match &self.0 {
-            Kind::Ssh(key) => key.sign(bytes),
-            Kind::OpenPgp(key) => key.sign(bytes, at),
-        }
+    /// The same bytes and key give the same signature.
+    pub fn sign(&self, bytes: &[u8]) -> Result<String, KeyError> {
+        self.0.sign(bytes)
     }
 
-    /// How `ssh-keygen -l`, `gpg -k` and `git verify-commit` name the key.
+    /// How `ssh-keygen -l` and `git verify-commit` name the key.
     pub fn fingerprint(&self) -> String {
-        match &self.0 {
-            Kind::Ssh(key) => key.fingerprint(),
-            Kind::OpenPgp(key) => key.fingerprint(),
-        }
+        self.0.fingerprint()
     }
+}
+
+/// The signature by which an RSA key lets its owner in at an SSH server (RFC 8332).
+///
+/// On failure: the numbers of the key do not belong together, or the hash is none of SHA-2.
+pub fn rsa_signature(
+    pair: &RsaKeypair,
+    hash: HashAlg,
+    bytes: &[u8],
+) -> Result<Signature, KeyError> {
+    let hash = match hash {
+        HashAlg::Sha256 => rsa::Hash::Sha256,
+        HashAlg::Sha512 => rsa::Hash::Sha512,
+        other => return Err(KeyError::Unsupported(format!("RSA with {other}"))),
+    };
+    ssh::rsa_signature(pair, hash, bytes)
 }
 
 impl AllowedSigners {
@@ -102,9 +104,6 @@ impl AllowedSigners {
         let Some(signature) = signature else {
             return Verdict::Missing;
         };
-        if signature.trim_start().starts_with(openpgp::SIGNATURE) {
-            return self.keyring.verify(bytes, signature, at);
-        }
         match ssh::verified(bytes, signature) {
             Ok(key) => self.judge(&key, at),
             Err(why) => Verdict::Bad { why },
@@ -113,9 +112,6 @@ impl AllowedSigners {
 
     /// Whether somebody with this mail address may sign with the key at one time or another.
     pub fn allows(&self, key: &SigningKey, mail: &str) -> Result<(), String> {
-        match &key.0 {
-            Kind::Ssh(key) => self.names(key.public(), mail),
-            Kind::OpenPgp(key) => self.keyring.names(key, mail),
-        }
+        self.names(key.0.public(), mail)
     }
 }

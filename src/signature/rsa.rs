@@ -1,9 +1,10 @@
-//! RSA signatures by ring, over the numbers that OpenSSH and OpenPGP keep of a key.
+//! RSA signatures by ring, over the numbers that OpenSSH keeps of a key.
 
-use ring::digest;
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA512};
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512,
+};
 use zeroize::Zeroizing;
 
 use crate::signature::KeyError;
@@ -13,16 +14,6 @@ use crate::signature::KeyError;
 pub(super) enum Hash {
     Sha256,
     Sha512,
-}
-
-impl Hash {
-    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
-        let algorithm = match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha512 => &digest::SHA512,
-        };
-        digest::digest(algorithm, bytes).as_ref().to_vec()
-    }
 }
 
 /// The numbers of a private key, big endian, without zeros before them.
@@ -36,9 +27,9 @@ pub(super) struct Private<'a> {
     pub(super) inverse: &'a [u8],
 }
 
-/// PKCS #1 v1.5 with SHA-512. The random numbers only blind the computation: the same data give the
-/// same signature.
-pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+/// PKCS #1 v1.5. The random numbers only blind the computation: the same data give the same
+/// signature.
+pub(super) fn sign(private: &Private<'_>, hash: Hash, data: &[u8]) -> Result<Vec<u8>, KeyError> {
     let Private {
         n,
         e,
@@ -47,7 +38,7 @@ pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyErr
         q,
         inverse,
     } = *private;
-    // Neither OpenSSH nor OpenPGP writes these two.
+    // OpenSSH does not write these two.
     let exponents = [p, q].map(|prime| remainder(d, &less_one(prime)));
     let inconsistent = |why: &dyn std::fmt::Display| KeyError::Inconsistent(why.to_string());
     let key = KeyPair::from_components(&KeyPairComponents {
@@ -62,7 +53,11 @@ pub(super) fn sign(private: &Private<'_>, data: &[u8]) -> Result<Vec<u8>, KeyErr
     .map_err(|why| inconsistent(&why))?;
     let mut signature = vec![0; key.public().modulus_len()];
     let random = SystemRandom::new();
-    key.sign(&RSA_PKCS1_SHA512, &random, data, &mut signature)
+    let padding = match hash {
+        Hash::Sha256 => &RSA_PKCS1_SHA256,
+        Hash::Sha512 => &RSA_PKCS1_SHA512,
+    };
+    key.sign(padding, &random, data, &mut signature)
         .map_err(|why| inconsistent(&why))?;
     Ok(signature)
 }

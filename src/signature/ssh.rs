@@ -1,12 +1,18 @@
 //! OpenSSH's keys and its SSHSIG signatures. The format is ssh-key's; ed25519 is computed there, and
 //! RSA by ring, because the `rsa` crate leaks timing (RUSTSEC-2023-0071) and has no release without.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ssh_key::encoding::Decode;
 use ssh_key::private::{KeypairData, RsaKeypair};
 use ssh_key::public::{KeyData, RsaPublicKey};
 use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey, PublicKey, Signature, SshSig};
 
 use crate::signature::rsa::{self, Hash, Private};
 use crate::signature::{KeyError, NAMESPACE, RSA_BITS_MIN};
+
+const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
+const END: &str = "-----END SSH SIGNATURE-----";
 
 #[derive(Clone, Debug)]
 pub(super) struct Key(PrivateKey);
@@ -22,7 +28,7 @@ impl Key {
                 return Err(KeyError::Weak(pair.key_size()));
             }
             // To sign is to find out whether the numbers belong together.
-            KeypairData::Rsa(pair) => drop(sign_by_rsa(pair, &[])?),
+            KeypairData::Rsa(pair) => drop(sign_by_rsa(pair, Hash::Sha512, &[])?),
             _ => return Err(KeyError::Unsupported(key.algorithm().to_string())),
         }
         Ok(Self(key))
@@ -34,9 +40,7 @@ impl Key {
         let signed = match self.0.key_data() {
             KeypairData::Rsa(pair) => {
                 let data = SshSig::signed_data(NAMESPACE, hash, bytes).map_err(failed)?;
-                let algorithm = Algorithm::Rsa { hash: Some(hash) };
-                let signature =
-                    Signature::new(algorithm, sign_by_rsa(pair, &data)?).map_err(failed)?;
+                let signature = rsa_signature(pair, Hash::Sha512, &data)?;
                 SshSig::new(self.public().clone(), NAMESPACE, hash, signature)
             }
             _ => self.0.sign(NAMESPACE, hash, bytes),
@@ -59,8 +63,8 @@ impl Key {
 
 /// The key with which these bytes were signed, or why they were not.
 pub(super) fn verified(bytes: &[u8], signature: &str) -> Result<KeyData, String> {
-    let signature = SshSig::from_pem(signature.trim_end())
-        .map_err(|error| format!("not a signature of OpenSSH's: {error}"))?;
+    let signature =
+        dearmored(signature).map_err(|why| format!("not a signature of OpenSSH's: {why}"))?;
     // These two parts could be changed without the key, so there is one way to write them.
     if signature.version() != SshSig::VERSION || !signature.reserved().is_empty() {
         return Err("not a signature as OpenSSH makes them".to_owned());
@@ -89,7 +93,46 @@ pub(super) fn verified(bytes: &[u8], signature: &str) -> Result<KeyData, String>
     }
 }
 
-fn sign_by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+/// Takes the armour off as `ssh-keygen` does: nothing may stand before it, lines may be of any
+/// length, and what comes behind it says nothing.
+fn dearmored(armour: &str) -> Result<SshSig, String> {
+    let body = armour.strip_prefix(BEGIN).ok_or("it has no armour")?;
+    let (body, _) = body.split_once(END).ok_or("its armour has no end")?;
+    let letters: String = body.chars().filter(|letter| !is_space(*letter)).collect();
+    let bytes = STANDARD
+        .decode(letters)
+        .map_err(|error| error.to_string())?;
+    let mut rest = &bytes[..];
+    let signature = SshSig::decode(&mut rest).map_err(|error| error.to_string())?;
+    if rest.is_empty() {
+        Ok(signature)
+    } else {
+        Err("more follows it".to_owned())
+    }
+}
+
+/// As C's `isspace` has it.
+fn is_space(letter: char) -> bool {
+    letter.is_ascii_whitespace() || letter == '\u{b}'
+}
+
+/// The signature of these bytes as OpenSSH writes it (`rsa-sha2-256` and `rsa-sha2-512`, RFC 8332).
+pub(super) fn rsa_signature(
+    pair: &RsaKeypair,
+    hash: Hash,
+    data: &[u8],
+) -> Result<Signature, KeyError> {
+    let algorithm = Algorithm::Rsa {
+        hash: Some(match hash {
+            Hash::Sha256 => HashAlg::Sha256,
+            Hash::Sha512 => HashAlg::Sha512,
+        }),
+    };
+    Signature::new(algorithm, sign_by_rsa(pair, hash, data)?)
+        .map_err(|error| KeyError::Inconsistent(error.to_string()))
+}
+
+fn sign_by_rsa(pair: &RsaKeypair, hash: Hash, data: &[u8]) -> Result<Vec<u8>, KeyError> {
     let (public, private) = (pair.public(), pair.private());
     let private = Private {
         n: positive(public.n())?,
@@ -99,7 +142,7 @@ fn sign_by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<Vec<u8>, KeyError> {
         q: positive(private.q())?,
         inverse: positive(private.iqmp())?,
     };
-    rsa::sign(&private, data)
+    rsa::sign(&private, hash, data)
 }
 
 fn is_by_rsa(public: &RsaPublicKey, signature: &Signature, data: &[u8]) -> bool {

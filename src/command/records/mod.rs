@@ -9,11 +9,11 @@ pub(super) mod verify;
 use std::path::Path;
 
 use crate::api::record::Record;
-use crate::io::git::{Kept, Remote, What};
+use crate::io::git::Remote;
+use crate::pass::deliver::records::filed;
 use crate::records;
 use crate::records::chain::Filed;
 use crate::settings::Settings;
-use crate::signature::Verdict;
 
 use crate::command::{UNUSABLE, output};
 
@@ -31,51 +31,11 @@ fn read(settings: &Settings) -> Result<Vec<Filed>, u8> {
     })?;
     let runtime = crate::command::runtime()?;
     match runtime.block_on(remote.read(records::FOLDER)) {
-        Ok(trail) => Ok(trail.files.into_iter().map(filed).collect()),
+        Ok(trail) => Ok(trail.files.iter().map(filed).collect()),
         Err(error) => {
             output::error(&error.to_string());
             Err(UNUSABLE)
         }
-    }
-}
-
-fn filed(kept: Kept) -> Filed {
-    let changes = kept.changes.iter().map(|change| {
-        let what = match change.what {
-            What::Edited(_) => "changed",
-            What::Removed => "removed",
-            What::Restored(_) => "put back",
-        };
-        format!(
-            "it was {what} by commit {} of {}",
-            change.commit.id, change.commit.author
-        )
-    });
-    Filed {
-        changes: changes.collect(),
-        path: kept.path,
-        bytes: kept.bytes,
-        commit: kept.added.id,
-        at: kept.added.at,
-        doubt: doubt(&kept.added.verdict),
-    }
-}
-
-/// Why a signature is not to be believed.
-fn doubt(verdict: &Verdict) -> Option<String> {
-    match verdict {
-        Verdict::Good { .. } => None,
-        Verdict::UnknownKey { fingerprint } => Some(format!(
-            "signed by a key that nobody allowed, {fingerprint}"
-        )),
-        Verdict::Untimely {
-            principal,
-            fingerprint,
-        } => Some(format!(
-            "signed by the key {fingerprint} of {principal} at a time when it was not allowed"
-        )),
-        Verdict::Bad { why } => Some(format!("its signature is bad: {why}")),
-        Verdict::Missing => Some("not signed".to_owned()),
     }
 }
 

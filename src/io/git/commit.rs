@@ -86,7 +86,7 @@ pub(super) fn write(
     let unsigned = unsigned.map_err(|error| local(&error))?;
     let signature = signer
         .key
-        .sign(unsigned.as_bytes(), at)
+        .sign(unsigned.as_bytes())
         .map_err(|error| Error::Unsigned(error.to_string()))?;
     // What others would not believe is not pushed: the list may have changed, and keys expire.
     match checked

@@ -7,7 +7,8 @@ use git2::Oid;
 use jiff::Timestamp;
 
 use crate::io::git::transport::Session;
-use crate::io::git::{Checked, Delivered, Error, File, Opened, Pushed, commit};
+use crate::io::git::trees::Walk;
+use crate::io::git::{Checked, Delivered, Depth, Error, File, Opened, Pushed, commit};
 
 /// Pushes of one delivery while others move the branch. With as many writers the last one is in
 /// after so many rounds; the deadline ends it earlier as a rule.
@@ -32,7 +33,7 @@ pub(super) fn deliver(
     let mut made: Option<Made> = None;
     let mut rejections = 0;
     for attempt in 0..ATTEMPTS_MAX {
-        let tip = remote.tip(&checked.branch)?;
+        let tip = remote.tip(&checked.branch, Depth::Trees)?;
         let missing = match tip {
             Some(tip) if made.as_ref().is_some_and(|made| made.commit == tip) => {
                 return Ok(delivered(tip, true));
@@ -41,6 +42,7 @@ pub(super) fn deliver(
                 let tree = remote.repository().find_commit(tip);
                 let tree = tree.and_then(|commit| commit.tree());
                 let tree = tree.map_err(|error| commit::local(&error))?;
+                Walk::new(remote.repository(), session).check(&tree)?;
                 commit::missing(remote.repository(), &tree, &files)?
             }
             None => files.clone(),

@@ -51,6 +51,10 @@ impl Error {
 /// As much of what a remote says as anybody wants to read.
 const SAID_MAX: usize = 300;
 
+/// The parts of a rejection, which together are no more.
+const STATUS_MAX: usize = 100;
+const LAST_WORDS_MAX: usize = SAID_MAX - STATUS_MAX - " ()".len();
+
 /// Texts that no message may hold.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<Zeroizing<String>>);
@@ -69,23 +73,62 @@ impl Secrets {
     /// What a remote said, on one line, with nothing in it that moves a cursor, and not the
     /// credentials that a hostile one may say back.
     pub(super) fn clean(&self, said: &[u8]) -> String {
+        let lines = self.lines(said).join("; ");
+        escaped(lines.chars().take(SAID_MAX))
+    }
+
+    /// What a remote says of a push that it turned down: its status, and the end of what it said
+    /// beside that, cleaned the same way and without its progress. The reason is said last, and
+    /// greetings and counters come before it.
+    pub(super) fn rejection(&self, status: &[u8], said: &[u8]) -> String {
+        let status = self.lines(status).join("; ");
+        let status: String = escaped(status.chars().take(STATUS_MAX));
+        let said = self.last_words(said);
+        if said.is_empty() {
+            status
+        } else {
+            format!("{status} ({said})")
+        }
+    }
+
+    fn last_words(&self, said: &[u8]) -> String {
+        let mut lines = self.lines(said);
+        lines.retain(|line| !is_progress(line));
+        let lines = lines.join("; ");
+        let before = lines.chars().count().saturating_sub(LAST_WORDS_MAX);
+        escaped(lines.chars().skip(before))
+    }
+
+    fn lines(&self, said: &[u8]) -> Vec<String> {
         let mut text = String::from_utf8_lossy(said).into_owned();
         for secret in &self.0 {
             text = text.replace(secret.as_str(), "***");
         }
         let lines = text.split(['\n', '\r']).map(str::trim);
-        let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-        let shown = lines.join("; ");
-        let shown: String = shown.chars().take(SAID_MAX).collect();
-        // Backslashes and quotes are harmless, and doubled they are hard to read.
-        shown
-            .chars()
-            .map(|letter| match letter {
-                '\\' | '"' | '\'' => letter.to_string(),
-                _ => letter.escape_debug().to_string(),
-            })
-            .collect()
+        let lines = lines.filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
     }
+}
+
+/// Whether a line counts something, as in `Resolving deltas: 100% (3/3), done.`,
+/// `Updating references: 50% (1/2)` and `Processing changes: refs: 1, done`.
+fn is_progress(line: &str) -> bool {
+    let end = line.trim_end_matches('.');
+    let of_all = |line: &str| {
+        let (_, count) = line.rsplit_once(": ")?;
+        let (percent, _) = count.split_once("% (")?;
+        percent.trim().parse::<u8>().ok()
+    };
+    of_all(line).is_some() || (line.contains(": ") && end.ends_with(", done"))
+}
+
+/// Backslashes and quotes are harmless, and doubled they are hard to read.
+fn escaped(text: impl Iterator<Item = char>) -> String {
+    text.map(|letter| match letter {
+        '\\' | '"' | '\'' => letter.to_string(),
+        _ => letter.escape_debug().to_string(),
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -106,5 +149,32 @@ mod tests {
             assert_eq!(secrets.clean(said), expected);
         }
         assert_eq!(secrets.clean(&[b'a'; 5_000]).len(), super::SAID_MAX);
+    }
+
+    #[test]
+    fn the_reason_of_a_rejection_is_what_was_said_last() {
+        let secrets = Secrets::new(["hunter22".to_owned().into()]);
+        for (said, expected) in [
+            ("Welcome\nnot today\n", "Welcome; not today"),
+            (
+                "Resolving deltas:  50% (1/2)\rResolving deltas: 100% (2/2), done.\nnot today",
+                "not today",
+            ),
+            (
+                "Updating references: 100% (1/1)\nProcessing changes: refs: 1, done    \n\
+                 commit abc: hunter22 is no sign-off\n",
+                "commit abc: *** is no sign-off",
+            ),
+            (
+                "Counting objects: 3, done.\nquota: 100% of it is used, none is left\n",
+                "quota: 100% of it is used, none is left",
+            ),
+        ] {
+            assert_eq!(secrets.last_words(said.as_bytes()), expected);
+        }
+        let long = format!("{}the reason", "x".repeat(5_000));
+        let shown = secrets.rejection(&[b'a'; 5_000], long.as_bytes());
+        assert!(shown.len() == super::SAID_MAX && shown.ends_with("the reason)"));
+        assert_eq!(secrets.rejection(b"declined", b""), "declined");
     }
 }

@@ -2,17 +2,24 @@
 //! is moved under its lock, if it is where it was: libgit2's own push to a folder overwrites what
 //! another writer did between its look and its write. Hooks are programs, and are not run.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use git2::{Config, ConfigLevel, ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use tempfile::NamedTempFile;
 
-use crate::io::git::transport::Session;
-use crate::io::git::{Error, Pushed};
+use crate::io::git::transport::{self, Session};
+use crate::io::git::{Error, Pushed, commit};
+
+/// What counts as written is on the disk: objects and references are synced, files and folders.
+const DURABLE: &str = "[core]\n\tfsyncObjectFiles = true\n";
 
 pub(super) struct Local<'a> {
     pub(super) repository: Repository,
     session: &'a Session,
+    /// Configuration beside the repository's own; removed when dropped.
+    _durable: NamedTempFile,
 }
 
 impl<'a> Local<'a> {
@@ -20,14 +27,20 @@ impl<'a> Local<'a> {
         // Neither the folders above nor `GIT_DIR` are looked at.
         let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
         let nowhere: [&Path; 0] = [];
-        let repository = Repository::open_ext(folder, flags, nowhere)
-            .map_err(|error| session.unreachable(error.message()))?;
+        let repository = Repository::open_ext(folder, flags, nowhere).map_err(|error| {
+            match object_format(folder) {
+                Some(format) => session.refused(transport::unsupported(&format)),
+                None => session.unreachable(error.message()),
+            }
+        })?;
         if !repository.is_bare() {
             return Err(session.refused("not a bare repository: somebody works in it"));
         }
+        let durable = durable(&repository)?;
         Ok(Self {
             repository,
             session,
+            _durable: durable,
         })
     }
 
@@ -57,4 +70,27 @@ impl<'a> Local<'a> {
             },
         }
     }
+}
+
+/// Has libgit2 sync what it writes. It reads that from configuration alone.
+fn durable(repository: &Repository) -> Result<NamedTempFile, Error> {
+    let file = || {
+        let mut file = NamedTempFile::new()?;
+        file.write_all(DURABLE.as_bytes())?;
+        Ok(file)
+    };
+    let file: Result<NamedTempFile, std::io::Error> = file();
+    let file = file.map_err(|error| Error::Local(format!("a temporary file: {error}")))?;
+    let added = repository
+        .config()
+        .and_then(|mut config| config.add_file(file.path(), ConfigLevel::App, false));
+    added.map_err(|error| commit::local(&error))?;
+    Ok(file)
+}
+
+/// The hash that names the objects of a repository in a folder, where it is not SHA-1.
+fn object_format(folder: &Path) -> Option<String> {
+    let config = Config::open(&folder.join("config")).ok()?;
+    let format = config.get_string("extensions.objectformat").ok()?;
+    (format != "sha1").then_some(format)
 }

@@ -6,12 +6,14 @@
 //! and a deadline and a limit for everything. Nothing is ever forced: a branch that moved is read
 //! again, and the commit made anew on top of it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use git2::Oid;
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::signature::{AllowedSigners, SigningKey};
@@ -20,11 +22,10 @@ use self::error::Secrets;
 use self::transport::{Session, Way};
 
 pub use self::error::Error;
-pub use self::propose::{Edit, Proposal, Proposed};
+pub use self::propose::{Describe, Edit, IsWanted, Proposal, Proposed};
 pub use self::settings::{Limits, Problem, RemoteSettings};
 pub use self::trail::{Change, Commit, Kept, Trail, What};
 
-mod address;
 mod commit;
 mod deliver;
 mod error;
@@ -35,10 +36,14 @@ mod settings;
 mod smart;
 mod trail;
 mod transport;
+mod trees;
 
 /// A libgit2 that computes does not look at the clock; it is given this long beyond the deadline
 /// to come back before the work is left to itself.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(300);
+
+/// libgit2 goes down into trees by recursion.
+const STACK: usize = 16 << 20;
 
 /// A branch of a repository, with everything that is needed to write to it.
 #[derive(Clone)]
@@ -134,7 +139,9 @@ impl Remote {
             .await
     }
 
-    /// Work in a thread that may block, within the deadline. When the caller goes, it ends too.
+    /// Work in a thread that may block, within the deadline. When the caller goes, it ends too, at
+    /// its next look at the clock. It is no thread of the runtime's, and none that the end of the
+    /// process waits for.
     async fn within<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Checked, &Arc<Session>) -> Result<T, Error> + Send + 'static,
@@ -153,12 +160,21 @@ impl Remote {
             wanted,
             left: Mutex::new(limits.received),
             trouble: Mutex::new(None),
+            capabilities: Mutex::default(),
+            is_narrow: AtomicBool::new(false),
         });
         let late = session.late();
         let unreadable = session.unreachable("the answer cannot be read");
         let checked = self.0.clone();
-        let working =
-            tokio::task::spawn_blocking(move || session.enter(|| work(&checked, &session)));
+        let (done, working) = oneshot::channel();
+        thread::Builder::new()
+            .name("git".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                // Nobody may be there any more to take it.
+                let _ = done.send(session.enter(|| work(&checked, &session)));
+            })
+            .map_err(|error| Error::Local(format!("starting a thread: {error}")))?;
         let worked = tokio::time::timeout_at(deadline + GRACE, working).await;
         drop(waiting);
         match worked {
@@ -174,6 +190,17 @@ impl Remote {
 enum Opened<'a> {
     Local(local::Local<'a>),
     Smart(smart::Smart<'a>),
+}
+
+/// How much of a branch is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// One commit and its trees. The files come too where the server cannot leave them out.
+    Trees,
+    /// One commit, with all files.
+    Files,
+    /// All commits, with all files.
+    All,
 }
 
 /// What became of a push.
@@ -202,19 +229,11 @@ impl<'a> Opened<'a> {
     }
 
     /// The commit at which a branch of the remote is now, if there is one. It is in the repository
-    /// then, with its tree.
-    fn tip(&self, branch: &str) -> Result<Option<Oid>, Error> {
+    /// then, with as much as was asked for.
+    fn tip(&self, branch: &str, depth: Depth) -> Result<Option<Oid>, Error> {
         match self {
             Self::Local(local) => local.tip(branch),
-            Self::Smart(smart) => smart.tip(branch, smart::Depth::Tip),
-        }
-    }
-
-    /// The same, with all that came before it.
-    fn history(&self, branch: &str) -> Result<Option<Oid>, Error> {
-        match self {
-            Self::Local(local) => local.tip(branch),
-            Self::Smart(smart) => smart.tip(branch, smart::Depth::All),
+            Self::Smart(smart) => smart.tip(branch, depth),
         }
     }
 

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use git2::{
     AutotagOption, Direction, ErrorCode, FetchOptions, Oid, PushOptions, RemoteCallbacks,
@@ -14,7 +15,7 @@ use git2::{
 use tempfile::TempDir;
 
 use crate::io::git::transport::{SCHEME, Session};
-use crate::io::git::{Error, Pushed};
+use crate::io::git::{Depth, Error, Pushed};
 
 /// Where what was fetched is kept.
 const FETCHED: &str = "refs/davy/fetched";
@@ -24,13 +25,8 @@ const PUSHED: &str = "refs/davy/pushed";
 /// Objects of a fetch. A thousand promotions a day for three years are not more.
 const OBJECTS_MAX: usize = 5_000_000;
 
-/// How much of the history is fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// One commit, and what the branch holds there.
-    Tip,
-    All,
-}
+/// As much of what a server says during a push as is kept: its end.
+const SAID_MAX: usize = 4 << 10;
 
 pub(super) struct Smart<'a> {
     pub(super) repository: Repository,
@@ -63,6 +59,8 @@ impl<'a> Smart<'a> {
     }
 
     fn tip_of(&self, branch: &str, depth: Depth) -> Result<Option<Oid>, git2::Error> {
+        let is_narrow = depth == Depth::Trees;
+        self.session.is_narrow.store(is_narrow, Ordering::Relaxed);
         let mut remote = self
             .repository
             .remote_anonymous(&format!("{SCHEME}://remote"))?;
@@ -72,7 +70,7 @@ impl<'a> Smart<'a> {
         let Some(tip) = head.map(git2::RemoteHead::oid) else {
             return Ok(None);
         };
-        if depth == Depth::Tip && self.repository.find_commit(tip).is_ok() {
+        if depth != Depth::All && self.repository.find_commit(tip).is_ok() {
             return Ok(Some(tip));
         }
         let mut callbacks = RemoteCallbacks::new();
@@ -85,7 +83,7 @@ impl<'a> Smart<'a> {
             .download_tags(AutotagOption::None)
             .follow_redirects(RemoteRedirect::None)
             .update_fetchhead(false);
-        if depth == Depth::Tip {
+        if depth != Depth::All && self.session.capabilities().shallow {
             options.depth(1);
         }
         // What is ours may be moved; the remote's branch is only read.
@@ -97,7 +95,6 @@ impl<'a> Smart<'a> {
     }
 
     pub(super) fn push(&self, branch: &str, from: Option<Oid>, to: Oid) -> Result<Pushed, Error> {
-        // Of several lines the last is the reason, and the first ones are greetings.
         let said = RefCell::new(Vec::new());
         let rejection = RefCell::new(None);
         let is_moved = RefCell::new(false);
@@ -105,9 +102,9 @@ impl<'a> Smart<'a> {
         callbacks
             .sideband_progress(|text| {
                 let mut said = said.borrow_mut();
-                if said.len() < 4 << 10 {
-                    said.extend_from_slice(text);
-                }
+                said.extend_from_slice(text);
+                let before = said.len().saturating_sub(SAID_MAX);
+                said.drain(..before);
                 self.session.is_in_time()
             })
             .push_update_reference(|_, status| {
@@ -134,7 +131,11 @@ impl<'a> Smart<'a> {
         match pushed {
             Ok(()) => Ok(match rejection.into_inner() {
                 None => Pushed::Done,
-                Some(why) => Pushed::Rejected(self.reason(&why, &said.into_inner())),
+                Some(why) => Pushed::Rejected(
+                    self.session
+                        .secrets
+                        .rejection(why.as_bytes(), &said.into_inner()),
+                ),
             }),
             Err(_) if *is_moved.borrow() => Ok(Pushed::Moved),
             Err(error) if error.code() == ErrorCode::NotFastForward => Ok(Pushed::Moved),
@@ -154,15 +155,5 @@ impl<'a> Smart<'a> {
             .remote_anonymous(&format!("{SCHEME}://remote"))?;
         // Without a plus: never forced.
         remote.push(&[format!("{PUSHED}:{branch}")], Some(options))
-    }
-
-    fn reason(&self, status: &str, said: &[u8]) -> String {
-        let status = self.session.secrets.clean(status.as_bytes());
-        let said = self.session.secrets.clean(said);
-        if said.is_empty() {
-            status
-        } else {
-            format!("{status} ({said})")
-        }
     }
 }

@@ -9,8 +9,15 @@ use jiff::Timestamp;
 
 use crate::io::git::commit::local;
 use crate::io::git::transport::Session;
-use crate::io::git::{Checked, Error, Opened};
+use crate::io::git::{Checked, Depth, Error, Opened, trees};
 use crate::signature::Verdict;
+use crate::signature::commit::Parts;
+
+/// A larger file is told of, and not read.
+const FILE_MAX: usize = 1 << 20;
+
+/// What is read of all files together.
+const FILES_MAX: usize = 1 << 30;
 
 /// The files that are or were under a folder, by path, and the commits of the branch.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +47,9 @@ pub struct Kept {
     pub changes: Vec<Change>,
     /// Whether the tip has it with the bytes with which it was added.
     pub is_intact: bool,
+    /// It was too large to be read, so that there are no bytes of it.
+    pub is_too_large: bool,
+    blob: Oid,
 }
 
 /// A commit that did something to a file.
@@ -76,6 +86,24 @@ impl Commit {
     pub fn is_believed(&self) -> bool {
         matches!(self.verdict, Verdict::Good { .. })
     }
+
+    /// Why it is not to be believed, if so.
+    pub fn doubt(&self) -> Option<String> {
+        match &self.verdict {
+            Verdict::Good { .. } => None,
+            Verdict::UnknownKey { fingerprint } => Some(format!(
+                "signed by the key {fingerprint}, which is not in DAVY_GIT_ALLOWED_SIGNERS_FILE"
+            )),
+            Verdict::Untimely {
+                principal,
+                fingerprint,
+            } => Some(format!(
+                "signed by the key {fingerprint} of {principal} at a time when it was not allowed"
+            )),
+            Verdict::Bad { why } => Some(format!("its signature is bad: {why}")),
+            Verdict::Missing => Some("not signed".to_owned()),
+        }
+    }
 }
 
 pub(super) fn read(
@@ -84,33 +112,33 @@ pub(super) fn read(
     folder: &str,
 ) -> Result<Trail, Error> {
     let remote = Opened::open(checked, session)?;
-    let Some(tip) = remote.history(&checked.branch)? else {
+    let Some(tip) = remote.tip(&checked.branch, Depth::All)? else {
         return Ok(Trail::default());
     };
     let repository = remote.repository();
-    let walked = walk(repository, tip).map_err(|error| local(&error))?;
+    let walked = walk(repository, session, tip)?;
     let mut commits = BTreeSet::new();
+    let mut left = FILES_MAX;
     let mut files: BTreeMap<String, Kept> = BTreeMap::new();
     for id in walked {
-        if !session.is_in_time() {
-            return Err(session.late());
-        }
         commits.insert(id.to_string());
+        session.in_time()?;
         let changed = changed(repository, id, folder).map_err(|error| local(&error))?;
         if changed.is_empty() {
             continue;
         }
         let commit = told(repository, checked, id).map_err(|error| local(&error))?;
         for (path, blob) in changed {
-            let bytes = blob
-                .map(|blob| {
-                    repository
-                        .find_blob(blob)
-                        .map(|blob| blob.content().to_vec())
-                })
-                .transpose()
-                .map_err(|error| local(&error))?;
-            put(&mut files, path, bytes, &commit);
+            session.in_time()?;
+            let file = blob.map(|blob| File::read(repository, blob)).transpose();
+            let file = file.map_err(|error| local(&error))?;
+            let size = file.as_ref().map_or(0, File::size);
+            left = left.checked_sub(size).ok_or_else(|| {
+                session.refused(format!(
+                    "the files of {folder} are more than {FILES_MAX} bytes"
+                ))
+            })?;
+            put(&mut files, path, file, &commit);
         }
     }
     let mut files: Vec<_> = files.into_values().collect();
@@ -126,9 +154,8 @@ pub(super) fn read(
 fn compare(repository: &Repository, tip: Oid, files: &mut [Kept]) -> Result<(), git2::Error> {
     let tree = repository.find_commit(tip)?.tree()?;
     for kept in files {
-        let added = Oid::hash_object(ObjectType::Blob, &kept.bytes)?;
         kept.is_intact = match tree.get_path(kept.path.as_ref()) {
-            Ok(entry) => entry.id() == added,
+            Ok(entry) => entry.id() == kept.blob,
             Err(error) if error.code() == ErrorCode::NotFound => false,
             Err(error) => return Err(error),
         };
@@ -137,21 +164,49 @@ fn compare(repository: &Repository, tip: Oid, files: &mut [Kept]) -> Result<(), 
 }
 
 /// The commits of a branch, parents first.
-fn walk(repository: &Repository, tip: Oid) -> Result<Vec<Oid>, git2::Error> {
-    let mut walk = repository.revwalk()?;
-    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME | Sort::REVERSE)?;
-    walk.push(tip)?;
-    walk.collect()
+fn walk(repository: &Repository, session: &Session, tip: Oid) -> Result<Vec<Oid>, Error> {
+    let begin = || {
+        let mut walk = repository.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME | Sort::REVERSE)?;
+        walk.push(tip)?;
+        Ok(walk)
+    };
+    let walk = begin().map_err(|error| local(&error))?;
+    let next = walk.map(|id| {
+        session.in_time()?;
+        id.map_err(|error| local(&error))
+    });
+    next.collect()
+}
+
+/// A file as a commit has it.
+struct File {
+    blob: Oid,
+    /// Absent: it is too large.
+    bytes: Option<Vec<u8>>,
+}
+
+impl File {
+    fn read(repository: &Repository, blob: Oid) -> Result<Self, git2::Error> {
+        let bytes = trees::file(repository, blob, FILE_MAX)?;
+        Ok(Self { blob, bytes })
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// Adds to what is known of a file.
-fn put(files: &mut BTreeMap<String, Kept>, path: String, bytes: Option<Vec<u8>>, commit: &Commit) {
+fn put(files: &mut BTreeMap<String, Kept>, path: String, file: Option<File>, commit: &Commit) {
     let Some(kept) = files.get_mut(&path) else {
         // What goes without ever having come was in one parent of a merge only, and is told there.
-        if let Some(bytes) = bytes {
+        if let Some(File { blob, bytes }) = file {
             let kept = Kept {
                 path: path.clone(),
-                bytes,
+                is_too_large: bytes.is_none(),
+                blob,
+                bytes: bytes.unwrap_or_default(),
                 added: commit.clone(),
                 changes: Vec::new(),
                 is_intact: false,
@@ -161,6 +216,7 @@ fn put(files: &mut BTreeMap<String, Kept>, path: String, bytes: Option<Vec<u8>>,
         return;
     };
     let last = kept.changes.last().map(|change| &change.what);
+    let bytes = file.map(|file| file.bytes.unwrap_or_default());
     let what = match (bytes, last) {
         // A merge with a branch that still had it.
         (None, Some(What::Removed)) => return,
@@ -266,14 +322,9 @@ fn differing(
 fn told(repository: &Repository, checked: &Checked, id: Oid) -> Result<Commit, git2::Error> {
     let commit = repository.find_commit(id)?;
     let at = Timestamp::from_second(commit.time().seconds()).unwrap_or_default();
-    let verdict = match repository.extract_signature(&id, None) {
-        Ok((signature, content)) => {
-            let signature = String::from_utf8_lossy(&signature).into_owned();
-            checked.signers.verify(&content, Some(&signature), at)
-        }
-        Err(error) if error.code() == ErrorCode::NotFound => Verdict::Missing,
-        Err(error) => return Err(error),
-    };
+    let Parts { payload, signature } = Parts::of(repository.odb()?.read(id)?.data());
+    let signature = signature.as_deref().map(String::from_utf8_lossy);
+    let verdict = checked.signers.verify(&payload, signature.as_deref(), at);
     let author = commit.author();
     let [name, mail] = [author.name_bytes(), author.email_bytes()].map(String::from_utf8_lossy);
     Ok(Commit {

@@ -148,10 +148,9 @@ pub async fn deliver(
         let Some(records) = &places.records else {
             return Vec::new();
         };
-        match records::deliver(records, waiting).await {
-            Ok(delivered) => forget_all(cluster, &delivered).await,
-            Err(problems) => problems,
-        }
+        let (delivered, mut problems) = records::deliver(records, waiting).await;
+        problems.extend(forget_all(cluster, &delivered).await);
+        problems
     };
     let to_source = async {
         let Some(reverts) = &places.reverts else {

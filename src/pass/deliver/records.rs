@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
 use crate::api::record::{News, OutboxEntry, Record};
-use crate::io::git::{self, File, Remote, RemoteSettings};
+use crate::io::git::{self, Change, File, Kept, Remote, RemoteSettings, What};
 use crate::pass::deliver::outbox::{Delivered, Entries};
 use crate::records;
+use crate::records::chain::Filed;
 
 /// The name of the Git repository among the places that an entry waits for.
 pub const GIT: &str = "git";
@@ -51,11 +50,11 @@ impl Records {
     }
 }
 
-/// Delivers the records that wait for Git.
+/// Delivers the records that wait for Git. One that cannot become a file does not hold the others.
 ///
 /// # On failure
-/// Nothing is delivered, and what is wrong is for the summary of the pass.
-pub async fn deliver(records: &Records, waiting: &Entries) -> Result<Delivered, Vec<String>> {
+/// What is wrong is for the summary of the pass, beside what was delivered all the same.
+pub async fn deliver(records: &Records, waiting: &Entries) -> (Delivered, Vec<String>) {
     let of_git = |entries: &Vec<OutboxEntry>| -> Vec<Record> {
         let waiting = entries.iter().filter(|entry| entry.waits_for(GIT));
         let record = |entry: &OutboxEntry| match &entry.news {
@@ -69,52 +68,111 @@ pub async fn deliver(records: &Records, waiting: &Entries) -> Result<Delivered, 
         .map(|(canary, entries)| (canary, of_git(entries)))
         .filter(|(_, records)| !records.is_empty())
         .collect();
-    let all: Vec<&Record> = waiting.values().flatten().collect();
-    let Some(newest) = all.iter().map(|record| record.time.0).max() else {
-        return Ok(Delivered::default());
-    };
-    let message = message(&all, records.skip_ci.as_deref());
-    let remote = records.remote()?;
-    if let Err(error) = push(&remote, &all, &message, newest).await {
-        return Err(vec![format!(
-            "{} records not in Git yet: {error}",
-            all.len()
-        )]);
-    }
     let mut delivered = Delivered::default();
-    for (canary, records) in waiting {
+    let mut problems = Vec::new();
+    let mut fit = Vec::new();
+    for (canary, records) in &waiting {
         for record in records {
-            delivered.add(canary, GIT, News::Record(Box::new(record)));
+            match unfit(canary, record) {
+                None => fit.push((canary.as_str(), record)),
+                Some(why) => problems.push(not_filed(canary, record, &why)),
+            }
         }
     }
-    Ok(delivered)
+    if fit.is_empty() {
+        return (delivered, problems);
+    }
+    let remote = match records.remote() {
+        Ok(remote) => remote,
+        Err(wrong) => return (delivered, [problems, wrong].concat()),
+    };
+    match push(&remote, &mut fit, records.skip_ci.as_deref()).await {
+        Ok(occupied) => {
+            problems.extend(occupied);
+            for (canary, record) in fit {
+                delivered.add(canary, GIT, News::Record(Box::new(record.clone())));
+            }
+        }
+        Err(error) => problems.push(format!("{} records not in Git yet: {error}", fit.len())),
+    }
+    (delivered, problems)
 }
 
-/// Pushes the records. One that finds another at its place, as after the Canary was made anew,
-/// goes beside it.
+/// Why a record of a canary's outbox cannot be a file. Status may be written by others than Davy,
+/// and what it names becomes a path.
+fn unfit(canary: &str, record: &Record) -> Option<String> {
+    let own = format!("{}/{}", record.namespace, record.canary);
+    if own != canary {
+        return Some(format!("it is a record of {own}"));
+    }
+    records::unfit(record)
+}
+
+fn not_filed(canary: &str, record: &Record, why: &str) -> String {
+    let Record { step, outcome, .. } = record;
+    format!("{canary}: the record {step} {outcome} cannot be put into Git: {why}")
+}
+
+/// A record's file with what is to be thought of it.
+pub fn filed(kept: &Kept) -> Filed {
+    let mut changes: Vec<_> = kept.changes.iter().map(in_history).collect();
+    if kept.is_too_large {
+        changes.push("it is too large to be read".to_owned());
+    }
+    Filed {
+        changes,
+        path: kept.path.clone(),
+        bytes: kept.bytes.clone(),
+        commit: kept.added.id.clone(),
+        at: kept.added.at,
+        doubt: kept.added.doubt(),
+    }
+}
+
+/// What a commit did to a file.
+fn in_history(Change { what, commit }: &Change) -> String {
+    let what = match what {
+        What::Edited(_) => "changed",
+        What::Removed => "removed",
+        What::Restored(_) => "put back",
+    };
+    format!("it was {what} by commit {} of {}", commit.id, commit.author)
+}
+
+/// Pushes the records of these canaries. One that finds another at its place, as after the Canary
+/// was made anew, goes beside it; one that finds both places taken is left out, and said.
 async fn push(
     remote: &Remote,
-    all: &[&Record],
-    message: &str,
-    at: Timestamp,
-) -> Result<(), git::Error> {
-    let file = |record: &Record, path: String| File {
-        path,
-        bytes: records::bytes(record),
-    };
-    let mut files: Vec<File> = all
-        .iter()
-        .map(|record| file(record, records::path(record)))
-        .collect();
+    fit: &mut Vec<(&str, &Record)>,
+    skip_ci: Option<&str>,
+) -> Result<Vec<String>, git::Error> {
+    let mut problems = Vec::new();
+    let first = fit.iter().map(|(_, record)| records::path(record));
+    let mut paths: Vec<_> = first.collect();
     loop {
-        match remote.deliver(files.clone(), message, at).await {
-            Ok(_) => return Ok(()),
+        let all: Vec<_> = fit.iter().map(|(_, record)| *record).collect();
+        let Some(newest) = all.iter().map(|record| record.time.0).max() else {
+            return Ok(problems);
+        };
+        let files = paths.iter().zip(&all).map(|(path, record)| File {
+            path: path.clone(),
+            bytes: records::bytes(record),
+        });
+        let message = message(&all, skip_ci);
+        match remote.deliver(files.collect(), &message, newest).await {
+            Ok(_) => return Ok(problems),
             Err(git::Error::Occupied { path }) => {
-                let place = files.iter().position(|file| file.path == path);
-                let other = place.map(|place| (place, records::other_path(all[place])));
-                match other.filter(|(_, other)| *other != path) {
-                    Some((place, other)) => files[place] = file(all[place], other),
-                    None => return Err(git::Error::Occupied { path }),
+                let Some(place) = paths.iter().position(|other| *other == path) else {
+                    return Err(git::Error::Occupied { path });
+                };
+                let other = records::other_path(all[place]);
+                if other == path {
+                    let (canary, record) = fit.remove(place);
+                    let why = git::Error::Occupied { path }.to_string();
+                    problems.push(not_filed(canary, record, &why));
+                    paths.remove(place);
+                } else {
+                    paths[place] = other;
                 }
             }
             Err(error) => return Err(error),

@@ -1,16 +1,22 @@
 //! What the primary of a rebuilt cluster starts from: not what the target carries by now, which
 //! nobody has analysed here, but what the promotion records say was promoted last.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::OnceCell;
 
 use super::SnapshotError;
+use crate::api::record::Outcome;
 use crate::api::status::Phase;
-use crate::io::git::{Kept, Trail};
+use crate::io::git::Trail;
 use crate::objects::Names;
 use crate::objects::hash::template_hash;
-use crate::pass::deliver::records::Records;
+use crate::pass::deliver::records::{Records, filed};
 use crate::pass::snapshot::{Restored, Snapshot};
-use crate::records;
+use crate::records::{self, chain};
+
+/// As many findings as fit into a reason; `davy verify` has them all.
+const FINDINGS_SHOWN: usize = 4;
 
 /// The promotion records of the cluster: read for the first canary that needs them, and once for
 /// all of a pass.
@@ -42,7 +48,8 @@ impl Promotions {
 /// another one.
 ///
 /// # On failure
-/// No primary is made: one from the target would be what the setting is there to prevent.
+/// No primary is made, be it that the records cannot be read or that something is wrong with this
+/// canary's: one from the target would be what the setting is there to prevent.
 pub(super) async fn read(
     promotions: Option<&Promotions>,
     snapshot: &Snapshot,
@@ -62,8 +69,13 @@ pub(super) async fn read(
         ))
     })?;
     let target_hash = template_hash(snapshot.workload.template(target));
-    let restored = last(trail, cluster, names)
-        .filter(|restored| template_hash(&restored.template) != target_hash);
+    let restored = last(trail, cluster, names).map_err(|why| {
+        let primary = snapshot.primary_key();
+        SnapshotError::Unreachable(format!(
+            "{primary} is not made while its promotion records are in doubt: {why}"
+        ))
+    })?;
+    let restored = restored.filter(|restored| template_hash(&restored.template) != target_hash);
     if let Some(restored) = &restored {
         let source = snapshot.workload.with_template(target, &restored.template);
         let problems = snapshot.workload.problems(&snapshot.view(), &source);
@@ -75,27 +87,39 @@ pub(super) async fn read(
     Ok(restored)
 }
 
-/// The newest record that holds a template, among those that are to be believed: signed by
-/// somebody who may, and as they were added.
-fn last(trail: &Trail, cluster: &str, names: &Names) -> Option<Restored> {
-    let folder = records::folder(cluster, &names.namespace, &names.canary);
-    let is_of_canary = |kept: &&Kept| {
-        let path = kept.path.strip_prefix(&folder);
-        path.is_some_and(|path| path.starts_with('/'))
+/// The template that the canary's newest record of an initialization or a promotion holds.
+///
+/// On failure: something is wrong with the canary's records. None is left out for that, or an
+/// older one would stand for the last.
+fn last(trail: &Trail, cluster: &str, names: &Names) -> Result<Option<Restored>, String> {
+    let folder = format!(
+        "{}/",
+        records::folder(cluster, &names.namespace, &names.canary)
+    );
+    let of_canary = trail.files.iter();
+    let of_canary = of_canary.filter(|kept| kept.path.starts_with(&folder));
+    let files: Vec<_> = of_canary.map(filed).collect();
+    let findings = chain::verify(&files, &BTreeMap::new());
+    let breaches = findings.iter().filter(|finding| finding.is_breach);
+    let breaches = breaches.map(|finding| format!("{}: {}", finding.path, finding.what));
+    let shown: Vec<_> = breaches.take(FINDINGS_SHOWN).collect();
+    if !shown.is_empty() {
+        return Err(shown.join("; "));
+    }
+    let taken_over = chain::readable(&files)
+        .filter(|(_, record)| matches!(record.outcome, Outcome::Initialized | Outcome::Promoted));
+    let mut taken_over: Vec<_> = taken_over.collect();
+    taken_over.sort_by_key(|(_, record)| (record.time.0, record.step));
+    let holds_templates = taken_over
+        .iter()
+        .any(|(_, record)| record.template.is_some());
+    let Some((file, newest)) = taken_over.pop().filter(|_| holds_templates) else {
+        return Ok(None);
     };
-    let is_believed = |kept: &&Kept| kept.is_intact && kept.added.is_believed();
-    let kept = trail.files.iter().filter(is_of_canary).filter(is_believed);
-    let read = kept.filter_map(|kept| Some((records::parse(&kept.bytes).ok()?, &kept.path)));
-    // A file may have been put where another canary's belong.
-    let in_place = read.filter(|(record, _)| {
-        (&*record.cluster, &record.namespace, &record.canary)
-            == (cluster, &names.namespace, &names.canary)
-    });
-    let with_template =
-        in_place.filter_map(|(record, path)| Some((record.time.0, record.template?, path)));
-    let (_, template, path) = with_template.max_by_key(|(time, _, _)| *time)?;
-    Some(Restored {
-        template,
-        record: path.clone(),
-    })
+    let template = newest.template.ok_or_else(|| {
+        let path = &file.path;
+        format!("{path}: it holds no pod template, and is newer than those that do")
+    })?;
+    let record = file.path.clone();
+    Ok(Some(Restored { template, record }))
 }

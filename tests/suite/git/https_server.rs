@@ -22,12 +22,13 @@ pub(crate) struct HttpsServer {
     pub(crate) requests: Arc<AtomicUsize>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -125,6 +126,54 @@ pub(crate) fn repositories(folder: &Path, password: &str) -> HttpsServer {
         };
         let _ = stream.write_all(&answer);
     })
+}
+
+/// Passes requests of whoever knows the password on to a server that speaks plain HTTP.
+pub(crate) fn before(port: u16, password: &str) -> HttpsServer {
+    let expected = format!("Basic {}", base64(format!("davy:{password}").as_bytes()));
+    serve(move |request, stream| {
+        let answer = if request.header("authorization") == expected {
+            passed_on(port, request)
+        } else {
+            b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic\r\nconnection: close\r\n\r\n"
+                .to_vec()
+        };
+        let _ = stream.write_all(&answer);
+    })
+}
+
+fn passed_on(port: u16, request: &Request) -> Vec<u8> {
+    let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let target = match &*request.query {
+        "" => request.path.clone(),
+        query => format!("{}?{query}", request.path),
+    };
+    let mut head = format!(
+        "{} {target} HTTP/1.1\r\nhost: localhost\r\n",
+        request.method
+    );
+    for (name, value) in &request.headers {
+        if !["host", "connection"].contains(&&**name) {
+            head = format!("{head}{name}: {value}\r\n");
+        }
+    }
+    let head = format!("{head}connection: close\r\n\r\n");
+    server.write_all(head.as_bytes()).unwrap();
+    server.write_all(&request.body).unwrap();
+    let mut answer = Vec::new();
+    // One that is turned down may be hung up on before all of it was read.
+    let _ = server.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let Some(end) = end else { return answer };
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let lines = head.lines();
+    let kept = lines.filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let head = kept.collect::<Vec<_>>().join("\r\n");
+    [
+        format!("{head}\r\nconnection: close").as_bytes(),
+        &answer[end..],
+    ]
+    .concat()
 }
 
 /// What `git http-backend` has to say, which is a CGI program.

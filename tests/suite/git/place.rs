@@ -1,6 +1,6 @@
 //! A bare repository of real git's, with a way to it, and the keys for both.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use davy::io::git::{File, Limits, Remote, RemoteSettings};
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::https_server::{self, HttpsServer};
 use super::keys::{Keys, public, run};
+use super::servers::Kind;
 use super::ssh_server;
 use crate::bed;
 
@@ -19,9 +20,18 @@ pub(crate) enum Over {
     File,
     Https,
     Ssh,
+    /// https to a server that is not git's own.
+    Other(Kind),
 }
 
-pub(crate) const ALL: [Over; 3] = [Over::File, Over::Https, Over::Ssh];
+pub(crate) const ALL: [Over; 6] = [
+    Over::File,
+    Over::Https,
+    Over::Ssh,
+    Over::Other(Kind::Dulwich),
+    Over::Other(Kind::GoGit),
+    Over::Other(Kind::JGit),
+];
 
 pub(crate) struct Place {
     pub(crate) keys: Keys,
@@ -35,10 +45,14 @@ impl Place {
     pub(crate) async fn new(over: Over) -> Option<Self> {
         bed::program("git").unwrap_or_else(|error| panic!("{error}"))?;
         let keys = Keys::new()?;
-        let repository = keys.folder.path().join("audit.git");
-        run(Command::new("git")
-            .args(["init", "--quiet", "--bare", "--initial-branch=main"])
-            .arg(&repository));
+        let repository = match over {
+            Over::Other(kind) => {
+                let name = keys.folder.path().file_name()?.to_string_lossy();
+                kind.shared().await?.folder.join(format!("{name}.git"))
+            }
+            _ => keys.folder.path().join("audit.git"),
+        };
+        begin(&repository, &[]);
         let signing = keys.ed25519("signing");
         let list = format!("davy@example.com namespaces=\"git\" {}", public(&signing));
         let mut settings = RemoteSettings {
@@ -53,9 +67,13 @@ impl Place {
         let mut server = None;
         match over {
             Over::File => {}
-            Over::Https => {
-                let https = https_server::repositories(keys.folder.path(), MARKER);
-                settings.url = format!("https://localhost:{}/audit.git", https.port);
+            Over::Https | Over::Other(_) => {
+                let https = match over {
+                    Over::Other(kind) => https_server::before(kind.shared().await?.port, MARKER),
+                    _ => https_server::repositories(keys.folder.path(), MARKER),
+                };
+                let name = repository.file_name()?.to_string_lossy();
+                settings.url = format!("https://localhost:{}/{name}", https.port);
                 settings.ca_file = Some(keys.file("ca.pem", &https.authority));
                 settings.username_file = Some(keys.secret("username", "davy\n"));
                 settings.password_file = Some(keys.secret("password", format!("{MARKER}\n")));
@@ -117,6 +135,27 @@ impl Place {
         run(Command::new("chmod").arg("+x").arg(&path));
     }
 
+    /// Makes the repository anew, with what `git init` is told besides.
+    pub(crate) fn begin(&self, options: &[&str]) {
+        begin(&self.repository, options);
+    }
+
+    /// Ends what [`Self::reject`] began.
+    pub(crate) fn accept(&self, over: Over) {
+        match over {
+            Over::Other(_) => std::fs::remove_file(self.repository.join("reject")).unwrap(),
+            _ => self.hook("pre-receive", "exit 0\n"),
+        }
+    }
+
+    /// Has the server turn pushes down, and say this.
+    pub(crate) fn reject(&self, over: Over, reason: &str) {
+        match over {
+            Over::Other(_) => std::fs::write(self.repository.join("reject"), reason).unwrap(),
+            _ => self.hook("pre-receive", &format!("echo '{reason}' >&2\nexit 1\n")),
+        }
+    }
+
     /// The commits of the branch, newest first.
     pub(crate) fn commits(&self) -> Vec<String> {
         let list = self.git(&["rev-list", "main"]);
@@ -131,6 +170,13 @@ impl Place {
         verify.extend(commits.iter().map(String::as_str));
         self.git(&verify);
     }
+}
+
+fn begin(repository: &Path, options: &[&str]) {
+    run(Command::new("git")
+        .args(["init", "--quiet", "--bare", "--initial-branch=main"])
+        .args(options)
+        .arg(repository));
 }
 
 pub(crate) fn file(path: &str, text: &str) -> File {

@@ -22,6 +22,8 @@ pub(crate) struct SshServer {
     pub(crate) port: u16,
     /// The key that it lets in.
     pub(crate) key: PathBuf,
+    /// Another one that it lets in, of RSA.
+    pub(crate) rsa: PathBuf,
     pub(crate) known_hosts: PathBuf,
     user: String,
     /// Ends the process when this goes.
@@ -37,14 +39,15 @@ impl SshServer {
     async fn start(program: &Path) -> Result<Self, String> {
         let mut keeper = Keeper::new("sshd")?;
         let folder = keeper.folder().to_owned();
-        let key = |name: &str| {
+        let key = |name: &str, kind: &str| {
             let path = folder.join(name);
             run(Command::new("ssh-keygen")
-                .args(["-q", "-N", "", "-t", "ed25519", "-f"])
+                .args(["-q", "-N", "", "-t", kind, "-f"])
                 .arg(&path));
             path
         };
-        let (host, client) = (key("host"), key("client"));
+        let (host, client) = (key("host", "ed25519"), key("client", "ed25519"));
+        let rsa = key("client-rsa", "rsa");
         let public = |path: &Path| std::fs::read_to_string(path.with_extension("pub"));
         let port = free_port()?;
         let known = public(&host).map_err(|error| error.to_string())?;
@@ -59,7 +62,9 @@ impl SshServer {
             ("PidFile", "none".to_owned()),
             (
                 "AuthorizedKeysFile",
-                client.with_extension("pub").display().to_string(),
+                [&client, &rsa]
+                    .map(|key| key.with_extension("pub").display().to_string())
+                    .join(" "),
             ),
             ("StrictModes", "no".to_owned()),
             ("UsePAM", "no".to_owned()),
@@ -89,6 +94,7 @@ impl SshServer {
         Ok(Self {
             port,
             key: client,
+            rsa,
             known_hosts,
             user: run(Command::new("id").arg("-un")).trim().to_owned(),
             _keeper: keeper,

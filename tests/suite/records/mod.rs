@@ -2,6 +2,7 @@
 //! or doubled wherever a pass is killed, and that whoever tampers with them is found out.
 
 mod cluster;
+mod fitness;
 mod kills;
 mod reading;
 mod rebuilt;

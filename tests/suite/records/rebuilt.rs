@@ -206,23 +206,63 @@ async fn the_primary_gets_the_configuration_that_its_template_names() {
     .await;
 }
 
+/// What somebody without a key does to the records, and what is said of it.
+const DOUBTS: [(&str, &str, &str); 5] = [
+    (
+        "a promotion of another image, years later",
+        "sed -e s/podinfo:1.2.1/podinfo:6.6.6/ -e 's/^time: .*/time: 2099-01-01T00:00:00Z/' \
+         $newest >$folder/99999999-promoted.yaml\ngit add .\ngit commit --quiet -m forged",
+        "99999999-promoted.yaml: commit",
+    ),
+    (
+        "the last promotion, changed",
+        "sed -i s/podinfo:1.2.1/podinfo:6.6.6/ $newest\ngit commit --quiet -am changed",
+        "it was changed by commit",
+    ),
+    (
+        "the last promotion, removed",
+        "git rm --quiet $newest\ngit commit --quiet -m removed",
+        "it was removed by commit",
+    ),
+    (
+        "the last promotion, changed and put back",
+        "cp $newest kept; sed -i s/1.2.1/6.6.6/ $newest; git commit --quiet -am changed\n\
+         mv kept $newest; git commit --quiet -am 'put back'",
+        "it was changed by commit",
+    ),
+    (
+        "the record before it, gone from history",
+        "git filter-branch -f --index-filter 'git rm -q --cached --ignore-unmatch \
+         \"records/default/test/podinfo/*new-revision*\"' HEAD >/dev/null 2>&1",
+        "not signed",
+    ),
+];
+
 #[tokio::test]
-async fn a_record_that_nobody_may_have_signed_is_not_believed() {
-    let Some(place) = place().await else { return };
-    played(move || {
-        promoted(&place);
-        let newest = files(&place).into_keys().next_back().expect("records");
-        let folder = Path::new(&newest).parent().expect("a folder");
-        // The same promotion of another image, years later, by somebody without a key.
-        place.by_hand(&format!(
-            "sed -e s/podinfo:1.2.1/podinfo:6.6.6/ -e 's/^time: .*/time: 2099-01-01T00:00:00Z/' \
-             {newest} >{}/99999999-promoted.yaml\ngit add .\ngit commit --quiet -m forged",
-            folder.display()
-        ));
-        let mut story = rebuilt(&place, "1.3.0", RESTORES);
-        assert_eq!(images_of_primary(&mut story), ["1.2.1", "1.3.0"]);
-    })
-    .await;
+async fn no_primary_is_made_while_the_records_are_in_doubt() {
+    for (what, script, reason) in DOUBTS {
+        let Some(place) = place().await else { return };
+        played(move || {
+            promoted(&place);
+            let newest = files(&place).into_keys().next_back().expect("records");
+            let folder = Path::new(&newest).parent().expect("a folder");
+            let folder = folder.display();
+            place.by_hand(&format!("newest={newest}; folder={folder}\n{script}"));
+            let mut story = rebuilt(&place, "1.3.0", RESTORES);
+            for _ in 0..3 {
+                assert!(story.come_to_pass(), "{what}");
+                let report = story.pass();
+                let said = &report.canaries[0].reason;
+                assert!(
+                    said.contains("podinfo-primary is not made while its promotion records")
+                        && said.contains(reason),
+                    "{what}: {said}"
+                );
+                assert_eq!(deployment(&story, "podinfo-primary"), Value::Null, "{what}");
+            }
+        })
+        .await;
+    }
 }
 
 /// Every image of which a primary was made.

@@ -45,13 +45,24 @@ impl KnownHost {
             }
         }
         if found.algorithms().is_empty() {
-            return Err(format!(
-                "has no ed25519 or ECDSA key of {}; `ssh-keyscan` writes such lines, and the \
-                 host's owner tells whether they are right",
-                found.name
-            ));
+            return Err(found.lacks());
         }
         Ok(found)
+    }
+
+    /// Why the host cannot be recognised.
+    fn lacks(&self) -> String {
+        let name = &self.name;
+        if self.keys.iter().any(|key| key.algorithm().is_rsa()) {
+            return format!(
+                "has only an RSA key of {name}, and signatures of RSA host keys are not checked \
+                 here: add its ed25519 or ECDSA key (`ssh-keyscan -t ed25519,ecdsa`), or use https"
+            );
+        }
+        format!(
+            "has no ed25519 or ECDSA key of {name}; `ssh-keyscan` writes such lines, and the \
+             host's owner tells whether they are right"
+        )
     }
 
     /// What the host is to be asked to show: only what could be believed.

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Transport};
@@ -13,12 +14,18 @@ use tokio::time::Instant;
 use crate::io::git::Error;
 use crate::io::git::error::Secrets;
 
+use self::lines::{Capabilities, Incoming, Wants};
+
 pub(super) mod https;
 pub(super) mod known_hosts;
+mod lines;
 pub(super) mod ssh;
 
 /// The scheme of remotes as libgit2 sees them. It never sees the address, and so cannot tell it.
 pub(super) const SCHEME: &str = "davy";
+
+/// Bytes that are read from a connection at once.
+const PIECE: usize = 16 << 10;
 
 thread_local! {
     /// The session of the work on this thread: libgit2 asks for a transport by its scheme, once and
@@ -48,6 +55,10 @@ pub(super) struct Session {
     pub(super) left: Mutex<u64>,
     /// What stopped a transport: libgit2 passes on texts only.
     pub(super) trouble: Mutex<Option<Error>>,
+    /// What the server last said that it can do.
+    pub(super) capabilities: Mutex<Capabilities>,
+    /// Whether fetches ask for no files.
+    pub(super) is_narrow: AtomicBool,
 }
 
 impl Session {
@@ -66,6 +77,8 @@ impl Session {
 
     /// Waits for a step, but not beyond the deadline, nor when nobody waits for the whole.
     pub(super) fn wait<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        // The runtime may be gone with whoever waited.
+        self.in_time()?;
         let mut wanted = self.wanted.clone();
         self.runtime.block_on(async {
             tokio::select! {
@@ -81,6 +94,21 @@ impl Session {
     /// Whether there is time left.
     pub(super) fn is_in_time(&self) -> bool {
         Instant::now() < self.deadline && self.wanted.has_changed().is_ok()
+    }
+
+    /// On failure: the time is over, or nobody waits any more.
+    pub(super) fn in_time(&self) -> Result<(), Error> {
+        if self.is_in_time() {
+            Ok(())
+        } else {
+            Err(self.late())
+        }
+    }
+
+    /// What the server can do, as far as it has said so.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        let capabilities = self.capabilities.lock();
+        *capabilities.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn late(&self) -> Error {
@@ -121,11 +149,19 @@ impl Session {
     fn spend(&self, bytes: usize) -> Result<(), Error> {
         let left = self.left.lock();
         let mut left = left.unwrap_or_else(PoisonError::into_inner);
-        match left.checked_sub(bytes as u64) {
-            Some(rest) => *left = rest,
-            None => return Err(self.unreachable("the remote sends more than may be read")),
-        }
+        let rest = left.checked_sub(bytes as u64);
+        *left = rest.ok_or_else(|| self.too_much())?;
         Ok(())
+    }
+
+    fn too_much(&self) -> Error {
+        let is_narrow = self.is_narrow.load(Ordering::Relaxed);
+        let hint = if is_narrow && !self.capabilities().filter {
+            "; it would send less if its uploadpack.allowFilter were true"
+        } else {
+            ""
+        };
+        self.unreachable(format!("the remote sends more than may be read{hint}"))
     }
 
     /// Keeps what was wrong, and gives libgit2 a text that fits into its own.
@@ -133,6 +169,11 @@ impl Session {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         io::Error::other("the transport failed")
     }
+}
+
+/// Why a repository cannot be used whose objects are not named by SHA-1.
+pub(super) fn unsupported(object_format: &str) -> String {
+    format!("is a repository of {object_format} objects; only SHA-1 repositories can be used")
 }
 
 /// What libgit2 calls to reach a remote with our scheme.
@@ -163,7 +204,14 @@ impl SmartSubtransport for Subtransport {
             let text = session.keep(error).to_string();
             git2::Error::from_str(&text)
         })?;
-        Ok(Box::new(Stream { session, channel }))
+        let is_fetch = matches!(service, Service::UploadPackLs | Service::UploadPack);
+        Ok(Box::new(Stream {
+            wants: is_fetch.then(Wants::default),
+            session,
+            channel,
+            incoming: Incoming::default(),
+            has_ended: false,
+        }))
     }
 
     fn close(&self) -> Result<(), git2::Error> {
@@ -179,36 +227,76 @@ enum Channel {
 struct Stream {
     session: Arc<Session>,
     channel: Channel,
+    incoming: Incoming,
+    /// Of a fetch.
+    wants: Option<Wants>,
+    has_ended: bool,
+}
+
+impl Stream {
+    /// Reads a piece more of what comes.
+    fn receive(&mut self) -> Result<(), Error> {
+        let Self {
+            session, channel, ..
+        } = self;
+        let mut piece = [0; PIECE];
+        let count = session.wait(async {
+            match channel {
+                Channel::Https(exchange) => exchange.read(session, &mut piece).await,
+                Channel::Ssh(running) => running.read(session, &mut piece).await,
+            }
+        })?;
+        session.spend(count)?;
+        if count == 0 {
+            self.has_ended = true;
+            self.incoming.end();
+        }
+        let added = self.incoming.add(&piece[..count]);
+        added.map_err(|format| self.session.refused(unsupported(&format.0)))?;
+        if let Some(capabilities) = self.incoming.capabilities() {
+            let said = self.session.capabilities.lock();
+            *said.unwrap_or_else(PoisonError::into_inner) = capabilities;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let narrow = self.session.is_narrow.load(Ordering::Relaxed);
+        let narrow = narrow && self.session.capabilities().filter;
+        let wants = self.wants.as_mut();
+        let instead = wants.map(|wants| wants.instead(bytes, narrow));
+        let bytes = instead.as_deref().unwrap_or(bytes);
+        match &mut self.channel {
+            Channel::Https(exchange) => {
+                exchange.write(bytes);
+                Ok(())
+            }
+            Channel::Ssh(running) => {
+                let session = &self.session;
+                session.wait(running.write(session, bytes))
+            }
+        }
+    }
 }
 
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Self { session, channel } = self;
-        let read = session.wait(async {
-            match channel {
-                Channel::Https(exchange) => exchange.read(session, into).await,
-                Channel::Ssh(running) => running.read(session, into).await,
+        loop {
+            let count = self.incoming.give(into);
+            if count > 0 || self.has_ended || into.is_empty() {
+                return Ok(count);
             }
-        });
-        let read = read.and_then(|count| session.spend(count).map(|()| count));
-        read.map_err(|error| session.keep(error))
+            let received = self.receive();
+            received.map_err(|error| self.session.keep(error))?;
+        }
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Self { session, channel } = self;
-        let written = match channel {
-            Channel::Https(exchange) => {
-                exchange.write(bytes);
-                Ok(())
-            }
-            Channel::Ssh(running) => session.wait(running.write(session, bytes)),
-        };
-        match written {
-            Ok(()) => Ok(bytes.len()),
-            Err(error) => Err(session.keep(error)),
-        }
+        let sent = self.send(bytes);
+        sent.map_err(|error| self.session.keep(error))?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -6,13 +6,20 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use git2::transport::Service;
+use russh::Signer;
+use russh::client::AuthResult;
 use russh::client::{self, Handle, Msg};
+use russh::keys::agent::AgentIdentity;
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelMsg, Disconnect, Preferred};
+use russh::{Channel, ChannelMsg, Disconnect, Preferred, SendError};
+use ssh_key::HashAlg;
+use ssh_key::encoding::Encode;
+use ssh_key::private::{KeypairData, RsaKeypair};
 
 use crate::io::git::Error;
 use crate::io::git::transport::Session;
 use crate::io::git::transport::known_hosts::KnownHost;
+use crate::signature;
 
 /// From the name to a host that has shown its key.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -97,9 +104,7 @@ impl Ssh {
             Ok(Err(error)) => return Err(session.unreachable(error.to_string())),
             Err(_) => return Err(session.unreachable(format!("no connection within {CONNECT:?}"))),
         };
-        let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
-        let answer = connection.authenticate_publickey(&self.user, key).await;
-        match answer {
+        match self.authenticated(&mut connection).await {
             Ok(answer) if answer.success() => Ok(connection),
             Ok(_) => {
                 let bye = connection.disconnect(Disconnect::ByApplication, "", "");
@@ -109,6 +114,58 @@ impl Ssh {
             }
             Err(error) => Err(session.unreachable(error.to_string())),
         }
+    }
+
+    async fn authenticated(
+        &self,
+        connection: &mut Handle<Host>,
+    ) -> Result<AuthResult, russh::Error> {
+        let KeypairData::Rsa(pair) = self.key.key_data() else {
+            let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
+            return connection.authenticate_publickey(&self.user, key).await;
+        };
+        let hash = match connection.best_supported_rsa_hash().await? {
+            Some(Some(hash)) => hash,
+            // It does not say, or names SHA-1 only, which is broken.
+            Some(None) | None => HashAlg::Sha512,
+        };
+        let public = self.key.public_key().clone();
+        let mut signer = RsaSigner(pair);
+        connection
+            .authenticate_publickey_with(&self.user, public, Some(hash), &mut signer)
+            .await
+            .map_err(|NotSigned(error)| error)
+    }
+}
+
+/// Signs with an RSA key, for which russh would need the `rsa` crate.
+struct RsaSigner<'a>(&'a RsaKeypair);
+
+/// Why it could not; of a type of its own, since russh's does not hold all that may happen.
+struct NotSigned(russh::Error);
+
+impl From<SendError> for NotSigned {
+    fn from(_: SendError) -> Self {
+        Self(russh::Error::SendError)
+    }
+}
+
+impl Signer for RsaSigner<'_> {
+    type Error = NotSigned;
+
+    async fn auth_sign(
+        &mut self,
+        _key: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut request: Vec<u8>,
+    ) -> Result<Vec<u8>, NotSigned> {
+        let hash = hash.unwrap_or(HashAlg::Sha512);
+        // The key was tried when it was read.
+        let signature = signature::rsa_signature(self.0, hash, &request)
+            .map_err(|_| NotSigned(russh::Error::CouldNotReadKey))?;
+        let appended = signature.encode_prefixed(&mut request);
+        appended.map_err(|error| NotSigned(error.into()))?;
+        Ok(request)
     }
 }
 

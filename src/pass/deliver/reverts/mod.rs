@@ -6,6 +6,7 @@ mod patch;
 use crate::api::record::{ImageChange, News, OutboxEntry, Revert};
 use crate::io::git::{Proposal, Proposed, Remote, RemoteSettings};
 use crate::pass::deliver::outbox::{Delivered, Entries};
+use crate::records;
 
 /// The name of the manifests' repository among the places that an entry waits for.
 pub const REVERT: &str = "revert";
@@ -67,8 +68,13 @@ pub async fn deliver(reverts: &Reverts, waiting: &Entries) -> (Delivered, Vec<St
     let mut here = Vec::new();
     for (canary, entries) in waiting {
         for OutboxEntry { news, .. } in entries.iter().filter(|entry| entry.waits_for(REVERT)) {
-            if let News::Revert(revert) = news {
+            let News::Revert(revert) = news else { continue };
+            let own = format!("{}/{}", revert.namespace, revert.canary);
+            if own == *canary {
                 here.push((canary, news, revert));
+            } else {
+                // Status may be written by others than Davy.
+                problems.push(format!("{canary}: a revert of {own} is not proposed"));
             }
         }
     }
@@ -117,17 +123,20 @@ fn proposal(reverts: &Reverts, revert: &Revert) -> Proposal {
         ..
     } = revert;
     let uid: String = uid.chars().take(UID_LEN).collect();
-    let edited = revert.clone();
+    let name = format!("{canary}-{step}-{uid}");
+    let place = [cluster, namespace, &name].map(|name| records::in_reference(name));
+    let [edited, described] = [revert.clone(), revert.clone()];
     Proposal {
-        branch: format!("davy/revert/{cluster}/{namespace}/{canary}-{step}-{uid}"),
+        branch: format!("davy/revert/{}", place.join("/")),
         folder: reverts.folder.clone(),
+        is_wanted: patch::is_manifest,
         edit: Box::new(move |path, text| patch::reverted(path, text, &edited)),
-        message: message(revert),
+        describe: Box::new(move |files| message(&described, files)),
         at: revert.time.0,
     }
 }
 
-fn message(revert: &Revert) -> String {
+fn message(revert: &Revert, files: &[&str]) -> String {
     let line = |ImageChange { from, to }: &ImageChange| format!("{from} was rolled back to {to}\n");
     let Revert {
         cluster,
@@ -144,8 +153,13 @@ fn message(revert: &Revert) -> String {
         .map(line)
         .map(|line| one_line(&line))
         .collect();
+    let files: String = files
+        .iter()
+        .map(|path| one_line(&format!("- {path}")))
+        .collect();
     format!(
-        "Take {name} back to what was promoted last\n\n{images}\n{}\n\nDavy-Revert: {cluster}/{namespace}/{canary} {step}\n",
+        "Take {name} back to what was promoted last\n\n{images}\n{}\n\nFiles:\n{files}\n\
+         Davy-Revert: {cluster}/{namespace}/{canary} {step}\n",
         one_line(reason).trim_end()
     )
 }

@@ -10,14 +10,18 @@ use serde_yaml::Value;
 
 use crate::api::record::{ImageChange, Revert};
 
+/// Whether a file of this path may hold manifests.
+pub(super) fn is_manifest(path: &str) -> bool {
+    let extension = Path::new(path).extension();
+    extension.is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
 /// The file with the images of the revert put back; `None` where it does not name them.
 pub(super) fn reverted(path: &str, text: &str, revert: &Revert) -> Option<String> {
-    let path = Path::new(path);
-    let extension = path.extension()?.to_str()?;
-    if !["yaml", "yml"].contains(&extension) {
+    if !is_manifest(path) {
         return None;
     }
-    let name = path.file_name()?.to_str()?;
+    let name = Path::new(path).file_name()?.to_str()?;
     let mut is_changed = false;
     let mut edited = String::with_capacity(text.len());
     for document in documents(text) {
@@ -87,6 +91,9 @@ fn put_back(name: &str, document: &mut Value, revert: &Revert, image: &ImageChan
         }
         return;
     }
+    if is_of_another_namespace(document, revert) {
+        return;
+    }
     let (from, to) = (Parts::of(&image.from), Parts::of(&image.to));
     if from.repository != to.repository {
         return;
@@ -110,6 +117,21 @@ fn is_workload(document: &Value, revert: &Revert) -> bool {
     document.get("kind").and_then(Value::as_str) == Some(&revert.kind)
         && text("name") == Some(&revert.name)
         && text("namespace").is_none_or(|namespace| namespace == revert.namespace)
+}
+
+/// Whether a document says that what it makes is of another namespace: a Kustomization by its
+/// `namespace`, a Helm or Flux release by its own or its `targetNamespace`.
+fn is_of_another_namespace(document: &Value, revert: &Revert) -> bool {
+    let at = |path: &[&str]| {
+        let value = path
+            .iter()
+            .try_fold(document, |value, field| value.get(field));
+        value.and_then(Value::as_str)
+    };
+    let said = at(&["namespace"])
+        .or_else(|| at(&["spec", "targetNamespace"]))
+        .or_else(|| at(&["metadata", "namespace"]));
+    said.is_some_and(|namespace| namespace != revert.namespace)
 }
 
 fn is_kustomization(name: &str, document: &Value) -> bool {
@@ -255,6 +277,33 @@ mod tests {
         assert_eq!(of("apps/podinfo.txt", text), None);
         let elsewhere = text.replace("name: podinfo", "name: podinfo, namespace: staging");
         assert_eq!(of("apps/podinfo.yaml", &elsewhere), None);
+    }
+
+    #[test]
+    fn manifests_of_another_namespace_are_left_alone() {
+        let images = "images:\n- name: example.com:5000/podinfo\n  newTag: \"1.20\"\n";
+        let values = "kind: HelmRelease\nspec:\n  values:\n    image:\n      \
+                      repository: example.com:5000/podinfo\n      tag: '1.20'\n";
+        for (path, own, other) in [
+            (
+                "kustomization.yaml",
+                format!("namespace: test\n{images}"),
+                format!("namespace: staging\n{images}"),
+            ),
+            (
+                "release.yaml",
+                format!("metadata: {{namespace: test}}\n{values}"),
+                format!("metadata: {{namespace: staging}}\n{values}"),
+            ),
+            (
+                "release.yaml",
+                format!("metadata: {{namespace: flux}}\n{values}  targetNamespace: test\n"),
+                format!("metadata: {{namespace: test}}\n{values}  targetNamespace: staging\n"),
+            ),
+        ] {
+            assert_eq!(of(path, &own), Some(own.replace("1.20", "1.10")), "{own}");
+            assert_eq!(of(path, &other), None, "{other}");
+        }
     }
 
     #[test]

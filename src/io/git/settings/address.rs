@@ -9,7 +9,7 @@ pub(super) enum Address {
     Https {
         /// `host` or `host:port`.
         authority: String,
-        /// With a slash before it and none behind.
+        /// With a slash before it and none behind; empty where the host itself is the repository.
         path: String,
     },
     Ssh {
@@ -91,12 +91,13 @@ fn https(rest: &str) -> Result<Address, String> {
         return Err("has a query or fragment".to_owned());
     }
     let uri = format!("https://{authority}/{path}");
-    if authority.is_empty() || path.is_empty() || uri.parse::<http::Uri>().is_err() {
+    if authority.is_empty() || uri.parse::<http::Uri>().is_err() {
         return Err("is not https://host/path".to_owned());
     }
+    let slash = if path.is_empty() { "" } else { "/" };
     Ok(Address::Https {
         authority: authority.to_owned(),
-        path: format!("/{path}"),
+        path: format!("{slash}{path}"),
     })
 }
 
@@ -151,6 +152,8 @@ mod tests {
                 "https://git.example.com/a/b.git",
             ),
             ("https://[::1]:8443/a/", "https://[::1]:8443/a"),
+            ("https://git.example.com/", "https://git.example.com"),
+            ("https://git.example.com", "https://git.example.com"),
             (
                 "ssh://git@example.com/a.git",
                 "ssh://git@example.com:22/a.git",
@@ -178,7 +181,7 @@ mod tests {
             "http://example.com/a",
             "git://example.com/a",
             "ftp://example.com/a",
-            "https://example.com",
+            "https://",
             "https:///a",
             "https://user:hunter22@example.com/a",
             "https://hunter22@example.com/a",

@@ -9,17 +9,21 @@ use std::time::Duration;
 use http::header::HeaderValue;
 use reqwest::Certificate;
 use russh::keys::PrivateKey;
-use ssh_key::Algorithm;
+use ssh_key::HashAlg;
+use ssh_key::private::KeypairData;
 use zeroize::Zeroizing;
 
-use crate::io::git::address::Address;
 use crate::io::git::error::Secrets;
 use crate::io::git::transport::Way;
 use crate::io::git::transport::https::Https;
 use crate::io::git::transport::known_hosts::KnownHost;
 use crate::io::git::transport::ssh::Ssh;
 use crate::io::git::{Checked, Signer};
-use crate::signature::{AllowedSigners, SigningKey};
+use crate::signature::{AllowedSigners, SigningKey, rsa_signature};
+
+use self::address::Address;
+
+mod address;
 
 /// A larger file is neither a key, nor a password, nor a list of those.
 const FILE_MAX: u64 = 1 << 20;
@@ -301,10 +305,19 @@ fn ssh_key(text: &str) -> Result<PrivateKey, String> {
     if key.is_encrypted() {
         return Err("is encrypted, and nobody is there to type its passphrase".to_owned());
     }
-    match key.algorithm() {
-        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Ok(key),
-        other => Err(format!("{other} keys are not supported; use ed25519")),
+    match key.key_data() {
+        KeypairData::Ed25519(_) | KeypairData::Ecdsa(_) => {}
+        // To sign is to find out whether the numbers belong together.
+        KeypairData::Rsa(pair) => {
+            let signed = rsa_signature(pair, HashAlg::Sha512, &[]);
+            signed.map_err(|error| error.to_string())?;
+        }
+        _ => {
+            let kind = key.algorithm();
+            return Err(format!("{kind} keys are not supported; use ed25519"));
+        }
     }
+    Ok(key)
 }
 
 fn one_line(text: &str) -> Result<Zeroizing<String>, String> {
