@@ -7,24 +7,35 @@
 //! # The pass
 //!
 //! ```text
-//! observe ──► Snapshot ──► decide ──► Step ──► claim ──► converge ──► deliver
-//! (reads)                  (pure)              (status)  (cluster)    (Events, series)
+//! observe ──► Snapshot ──► decide ──► Claimed ──► claim ──► converge ──► deliver
+//! (reads)                  (pure)   (status, writes) (status) (cluster)   (Events, series)
 //! ```
 //!
 //! *Status says what should be; `decide` changes what status says; `converge` makes it so;
 //! `deliver` tells the world.* [`pass`] is that, on one screen; a file for each part is below it.
 //!
+//! - **Taking traffic off comes before everything.** It is decided from what could be read, whatever
+//!   is wrong with the rest, and its claim names the route first. [`pass::decide`] has the whole
+//!   order of precedence in a table, and its code is in that order.
+//! - **Desired state has no gates.** [`pass::desired`] turns a snapshot and a status into every object
+//!   as it should be; what must wait is a phase or a field of status.
+//! - **A decision carries its writes.** They are rendered anew only after a conflict.
 //! - A **claim** is one status write under the resourceVersion that was observed. It numbers the
 //!   step and names every object that the step will write, with the resourceVersion that was seen.
 //! - An object of the claim is **unfinished** while it still has that resourceVersion. The next
-//!   pass finishes it, and that is its one step.
-//! - What differs from status for another reason is **drift**, and is claimed anew.
+//!   pass finishes it.
+//! - What differs from status for another reason has **drifted**, and is claimed anew: in the claim of
+//!   the step that is due, or by itself. A repair puts no step off, and starts no clock.
 //! - A claim that **overtakes** an unfinished one names its objects too, so that a late writer of
 //!   the old step meets a conflict. That holds as well where the traffic stays with the canary
 //!   because the primary is not ready: the route is then written as it is.
 //! - A claim names no more than what differs from the new status and what it carries over. Objects
 //!   that are as they should be are not touched.
 //! - Every write is a JSON patch of what differs, or a creation; both name what was read.
+//! - **Write, then believe the answer.** What an admission policy makes of a write is how the object
+//!   should look from then on (`pass::converge::stored`); a write that came to nothing is done.
+//! - Each **reason to wait** has its own clock in status: the rollout of the canary, evidence, the
+//!   primary. Time for which the Canary was suspended counts for none.
 //!
 //! # The house
 //!
@@ -43,7 +54,7 @@
 //!
 //! What is absent is as much the design:
 //!
-//! - **`pass::decide` and `pass::converge::plan` have no effects**: no async, no clock, no logging,
+//! - **`pass::decide` and `pass::desired` have no effects**: no async, no clock, no logging,
 //!   and the decision no `Result`. They see plug-ins by their traits, never by name.
 //! - **There is no trait for the cluster.** The fake sits below `kube::Client`, so that the code
 //!   that runs in a rehearsal is the code that runs in production. `Io { wire, clock }` is the one

@@ -13,6 +13,9 @@ use serde_json::Value;
 use crate::bed::program::Program;
 
 const SHIPPED: &str = "fixtures/scenarios";
+/// What once went wrong, each by the name of the incident. Held against what it expects only: the
+/// way there may change.
+const INCIDENTS: &str = "fixtures/incidents";
 const FAILING: &str = "fixtures/simulate";
 /// Its transcript is too long to be kept.
 const NEVER_THERE: &str = "fixtures/simulate/never-there";
@@ -58,6 +61,20 @@ async fn every_scenario_ends_as_it_expects_and_tells_the_same_story() {
         let (text, failures) = transcript_of(&folder).await;
         wrong.extend(failures);
         wrong.extend(unlike(&folder.join("expected.txt"), &text));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn no_incident_happens_again() {
+    let folders = folders_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join(INCIDENTS));
+    assert!(folders.len() > 50, "the incidents are there");
+    let mut wrong = Vec::new();
+    for folder in folders {
+        let (text, failures) = transcript_of(&folder).await;
+        let tail = text.lines().rev().take(12).collect::<Vec<_>>();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        wrong.extend(failures.iter().map(|failure| format!("{failure}\n{tail}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -21,10 +21,12 @@
 mod analysis;
 mod claims;
 mod ending;
+mod healing;
 mod judging;
 mod promotion;
 mod records;
 mod rest;
+mod route;
 pub mod rules;
 mod taking_off;
 mod unusable;

@@ -9,7 +9,7 @@ use crate::workloads::Readiness;
 
 use super::claims::outstanding::{Outstanding, leads_clients};
 use super::claims::{self, Claim};
-use super::{analysis, ask, conditions, promotion, rest, wait, words};
+use super::{analysis, ask, conditions, healing, rest, wait, words};
 
 /// A Canary without status: everything that it needs beside the application.
 pub(super) fn start(
@@ -145,8 +145,8 @@ fn forget_move(status: &mut crate::api::status::CanaryStatus) {
 
 /// Initialized, Succeeded, Failed: a new revision starts, anything else is only kept as it is.
 pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
-    if snapshot.is_healing() && !promotion::is_beyond_healing(snapshot) {
-        return promotion::healing(snapshot, outstanding);
+    if snapshot.is_healing() && !healing::is_beyond_healing(snapshot) {
+        return healing::healing(snapshot, outstanding);
     }
     if analysis::is_new_revision(snapshot) {
         return analysis::begin(snapshot, outstanding);
@@ -167,7 +167,7 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
         return decision;
     }
     if snapshot.is_healing() {
-        return promotion::healing(snapshot, outstanding);
+        return healing::healing(snapshot, outstanding);
     }
     if snapshot.status_weight() > 0 {
         if snapshot.primary().is_none() {
