@@ -120,7 +120,14 @@ pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decis
     let readiness = snapshot.primary_readiness();
     let is_short = short_of_pods(snapshot);
     // What else could not be written does not keep the traffic from a primary that is ready.
-    let is_done = copied && readiness == Readiness::Ready && is_short.is_none();
+    let is_ready = copied && readiness == Readiness::Ready;
+    if is_ready
+        && let Some(text) = &is_short
+        && wait_of(snapshot, Reason::Primary).is_none()
+    {
+        return claims::hold(snapshot, outstanding, Reason::Primary, text.clone());
+    }
+    let is_done = is_ready && is_short.is_none();
     if !is_done && let Some(decision) = claims::unfinished(snapshot, outstanding) {
         return decision;
     }
@@ -272,6 +279,11 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
     if snapshot.status_weight() > 0 {
         let claim = Claim::new(snapshot).weight(0);
         return claim.into_decision(outstanding, "the primary is ready and takes all traffic");
+    }
+    if snapshot.weight() > 0 {
+        // Not ours to write any more: somebody else has to.
+        let text = format!("the route still gives the canary {} %", snapshot.weight());
+        return rest::loudly(snapshot, outstanding, &text);
     }
     if !snapshot.is_drained() {
         return wait("connections to the canary drain");

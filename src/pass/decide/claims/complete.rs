@@ -179,7 +179,10 @@ impl Claim<'_> {
             || snapshot.unreadable_route.is_some()
             || after.clients_moved != before.clients_moved
             || after.given_back != before.given_back
-            || outstanding.unfinished.iter().any(leads);
+            || outstanding.unfinished.iter().any(leads)
+            || named
+                .iter()
+                .any(|key| leads(key) && !snapshot.objects.contains_key(key));
         let traffic = self.status.traffic.get_or_insert_default();
         if moves && !self.is_word_only {
             *traffic = Traffic {

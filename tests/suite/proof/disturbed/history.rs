@@ -321,7 +321,9 @@ impl History {
             .last
             .as_ref()
             .is_some_and(|last| last.outcome == Outcome::Refused);
-        let is_slow = reason == "the interval has not passed";
+        // An application that somebody has put to zero is not to be served.
+        let is_slow =
+            reason == "the interval has not passed" || reason.contains("0 replicas are asked for");
         if !self.needs_a_human && !is_told && !is_slow && !look.is_deleted {
             return self.breaks("n4_nothing_waits_for_ever", &reason);
         }

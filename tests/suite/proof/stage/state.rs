@@ -17,14 +17,14 @@ const LEFT_OUT: [&str; 4] = [
     "Namespace",
     "EndpointSlice",
 ];
-const TIMES: [&str; 16] = [
+const TIMES: [&str; 15] = [
     "creationTimestamp",
     "deletionTimestamp",
     "lastTransitionTime",
     "lastUpdateTime",
     "lastProbeTime",
-    "since",
-    "gone",
+    // What was waited for: a pass that is killed may have been the one that saw it.
+    "waits",
     "steppedAt",
     "movedAt",
     "suspendedSince",
