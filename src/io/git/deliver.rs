@@ -53,14 +53,18 @@ pub(super) fn deliver(
             return Ok(delivered(tip, is_ours));
         }
         let turned_down = made.filter(|made| made.from == tip);
-        let why = turned_down.and_then(|made| made.pushed.reason());
-        rejections = if why.is_some() { rejections + 1 } else { 0 };
-        if let Some(why) = why.filter(|_| rejections == REJECTIONS_MAX) {
-            return Err(session.refused(why));
+        let failure = turned_down.and_then(|made| made.pushed.failure(session));
+        rejections = if failure.is_some() { rejections + 1 } else { 0 };
+        if let Some(error) = failure.filter(|_| rejections == REJECTIONS_MAX) {
+            return Err(error);
         }
         pause(session, attempt, tip)?;
         let commit = commit::write(remote.repository(), checked, tip, &missing, message, at)?;
-        let pushed = remote.push(&checked.branch, tip, commit)?;
+        let pushed = match remote.push(&checked.branch, tip, commit) {
+            // Whether it was done shows when the branch is read again.
+            Err(error @ Error::Unreachable { .. }) => Pushed::Unanswered(error),
+            answered => answered?,
+        };
         made = Some(Made {
             from: tip,
             commit,
@@ -82,14 +86,16 @@ struct Made {
 
 impl Pushed {
     /// Why the branch is where it was.
-    pub(super) fn reason(self) -> Option<String> {
+    pub(super) fn failure(self, session: &Session) -> Option<Error> {
         match self {
             Self::Done => Some(
-                "says that it took the commit, but the branch is where it was before".to_owned(),
+                session
+                    .refused("says that it took the commit, but the branch is where it was before"),
             ),
             // Somebody held the lock and did not get any further either.
             Self::Moved => None,
-            Self::Rejected(why) => Some(why),
+            Self::Rejected(why) => Some(session.refused(why)),
+            Self::Unanswered(error) => Some(error),
         }
     }
 }

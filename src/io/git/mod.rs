@@ -211,6 +211,8 @@ enum Pushed {
     Moved,
     /// The remote will not have it, and says why.
     Rejected(String),
+    /// There was no answer, or none that makes sense. Some servers are overtaxed by two writers.
+    Unanswered(Error),
 }
 
 impl<'a> Opened<'a> {

@@ -66,8 +66,8 @@ pub(super) fn propose(
         if let Some(there) = remote.tip(&name, Depth::Trees)? {
             return Ok(Proposed::Made(there.to_string()));
         }
-        if let Some(why) = turned_down {
-            return Err(session.refused(why));
+        if let Some(error) = turned_down {
+            return Err(error);
         }
         let Some(tip) = remote.tip(&checked.branch, Depth::Files)? else {
             let why = format!("there is no branch {}", checked.branch);
@@ -93,7 +93,7 @@ pub(super) fn propose(
         )?;
         turned_down = match remote.push(&name, None, commit)? {
             Pushed::Moved => None,
-            pushed => pushed.reason(),
+            pushed => pushed.failure(session),
         };
     }
     Err(Error::Contended {

@@ -2,7 +2,7 @@
 //! of our own, in a private folder that goes when the work is done: libgit2 cannot fetch into
 //! memory, but a pod can mount memory there (`TMPDIR`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -24,6 +24,9 @@ const PUSHED: &str = "refs/davy/pushed";
 
 /// Objects of a fetch. A thousand promotions a day for three years are not more.
 const OBJECTS_MAX: usize = 5_000_000;
+
+/// Fetches of a branch that is moved each time before it is sent.
+const FETCHES_MAX: usize = 8;
 
 /// As much of what a server says during a push as is kept: its end.
 const SAID_MAX: usize = 4 << 10;
@@ -54,22 +57,55 @@ impl<'a> Smart<'a> {
     }
 
     pub(super) fn tip(&self, branch: &str, depth: Depth) -> Result<Option<Oid>, Error> {
-        self.tip_of(branch, depth)
-            .map_err(|error| self.session.told(&error))
+        let mut attempts = 0;
+        loop {
+            let wanted = Cell::new(None);
+            let error = match self.tip_of(branch, depth, &wanted) {
+                Ok(tip) => return Ok(tip),
+                Err(error) => self.session.told(&error),
+            };
+            attempts += 1;
+            if wanted.get().is_none() || attempts == FETCHES_MAX {
+                return Err(error);
+            }
+            // Not every server has a commit to give that was the tip when it was asked.
+            match self.head(branch) {
+                Ok(head) if head != wanted.get() => {}
+                _ => return Err(error),
+            }
+        }
     }
 
-    fn tip_of(&self, branch: &str, depth: Depth) -> Result<Option<Oid>, git2::Error> {
+    /// Where a branch is now.
+    fn head(&self, branch: &str) -> Result<Option<Oid>, git2::Error> {
+        let mut remote = self.remote()?;
+        let connection = remote.connect_auth(Direction::Fetch, None, None)?;
+        let heads = connection.list()?;
+        let head = heads.iter().find(|head| head.name() == branch);
+        Ok(head.map(git2::RemoteHead::oid))
+    }
+
+    fn remote(&self) -> Result<git2::Remote<'_>, git2::Error> {
+        self.repository
+            .remote_anonymous(&format!("{SCHEME}://remote"))
+    }
+
+    fn tip_of(
+        &self,
+        branch: &str,
+        depth: Depth,
+        wanted: &Cell<Option<Oid>>,
+    ) -> Result<Option<Oid>, git2::Error> {
         let is_narrow = depth == Depth::Trees;
         self.session.is_narrow.store(is_narrow, Ordering::Relaxed);
-        let mut remote = self
-            .repository
-            .remote_anonymous(&format!("{SCHEME}://remote"))?;
+        let mut remote = self.remote()?;
         let mut connection = remote.connect_auth(Direction::Fetch, None, None)?;
         let heads = connection.list()?;
         let head = heads.iter().find(|head| head.name() == branch);
         let Some(tip) = head.map(git2::RemoteHead::oid) else {
             return Ok(None);
         };
+        wanted.set(Some(tip));
         if depth != Depth::All && self.repository.find_commit(tip).is_ok() {
             return Ok(Some(tip));
         }
@@ -150,9 +186,7 @@ impl<'a> Smart<'a> {
         to: Oid,
     ) -> Result<(), git2::Error> {
         self.repository.reference(PUSHED, to, true, "davy")?;
-        let mut remote = self
-            .repository
-            .remote_anonymous(&format!("{SCHEME}://remote"))?;
+        let mut remote = self.remote()?;
         // Without a plus: never forced.
         remote.push(&[format!("{PUSHED}:{branch}")], Some(options))
     }

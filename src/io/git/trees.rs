@@ -56,13 +56,12 @@ impl<'a> Walk<'a> {
             if entry.kind() != Some(ObjectType::Tree) {
                 continue;
             }
-            let below = match known.get(&entry.id()) {
-                Some(height) => *height,
-                None => {
-                    self.within(above + 1)?;
-                    let tree = self.tree(entry.id())?;
-                    self.height(&tree, above + 1, known)?
-                }
+            let below = if let Some(height) = known.get(&entry.id()) {
+                *height
+            } else {
+                self.within(above + 1)?;
+                let tree = self.tree(entry.id())?;
+                self.height(&tree, above + 1, known)?
             };
             height = height.max(below + 1);
         }

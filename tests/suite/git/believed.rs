@@ -39,6 +39,7 @@ impl Parts {
     }
 
     /// Commits that somebody could make of this one, with what was done.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn altered(&self) -> Vec<(String, String)> {
         let Self {
             before,

@@ -98,7 +98,7 @@ fn filled(
     );
     for number in 0..count {
         let text = text(number);
-        write!(stream, "M 100644 inline {}\n", path(number)).unwrap();
+        writeln!(stream, "M 100644 inline {}", path(number)).unwrap();
         write!(stream, "data {}\n{text}\n", text.len()).unwrap();
     }
     let mut input = importing.stdin.take().unwrap();
@@ -172,7 +172,10 @@ fn proposal() -> Proposal {
     Proposal {
         branch: "davy/revert/a".to_owned(),
         folder: String::new(),
-        is_wanted: |path| path.ends_with(".yaml"),
+        is_wanted: |path| {
+            path.rsplit_once('.')
+                .is_some_and(|(_, kind)| kind == "yaml")
+        },
         edit: Box::new(|_, text| text.starts_with("old").then(|| "new".to_owned())),
         describe: Box::new(|files| format!("Change {}", files.join(" "))),
         at: time(1),

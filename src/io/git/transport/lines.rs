@@ -69,7 +69,18 @@ pub(super) struct Incoming {
     unfinished: BytesMut,
     ready: BytesMut,
     is_pack: bool,
+    end: End,
     capabilities: Option<Capabilities>,
+}
+
+/// Where what is of interest ends.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    /// Where the server ends it.
+    #[default]
+    Server,
+    AtFlush,
+    Reached,
 }
 
 impl Incoming {
@@ -79,6 +90,10 @@ impl Incoming {
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<(), ObjectFormat> {
         self.unfinished.extend_from_slice(bytes);
         while !self.is_pack {
+            if self.end == End::Reached {
+                self.unfinished.clear();
+                return Ok(());
+            }
             match first_line(&self.unfinished) {
                 Line::Unfinished => return Ok(()),
                 Line::Not => self.is_pack = true,
@@ -90,6 +105,14 @@ impl Incoming {
         }
         self.end();
         Ok(())
+    }
+
+    /// Leaves out what comes behind the next flush. Some servers answer a request for the depth
+    /// alone with more than that, which libgit2 would take for the beginning of its next answer.
+    pub(super) fn end_at_flush(&mut self) {
+        if self.end == End::Server {
+            self.end = End::AtFlush;
+        }
     }
 
     /// Nothing comes after what came.
@@ -114,6 +137,9 @@ impl Incoming {
         let text = &line[LENGTH..];
         // A band of a pack begins with its number.
         self.is_pack = matches!(text, [1..=3, ..]);
+        if line == FLUSH && self.end == End::AtFlush {
+            self.end = End::Reached;
+        }
         if self.is_pack || text.is_empty() {
             self.ready.extend_from_slice(line);
             return Ok(());
@@ -171,8 +197,20 @@ fn as_libgit2_reads(text: &[u8]) -> Cow<'_, [u8]> {
 #[derive(Default)]
 pub(super) struct Wants {
     unfinished: BytesMut,
-    has_wants: bool,
-    is_done: bool,
+    at: At,
+    /// It asks for the pack too, or tells what it has.
+    asks_more: bool,
+    is_odd: bool,
+}
+
+/// Where in a request one is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Begin,
+    Wants,
+    /// Depth, and what there is already.
+    Rest,
 }
 
 impl Wants {
@@ -180,10 +218,10 @@ impl Wants {
     pub(super) fn instead(&mut self, bytes: &[u8], narrow: bool) -> BytesMut {
         self.unfinished.extend_from_slice(bytes);
         let mut instead = BytesMut::new();
-        while !self.is_done {
+        while !self.is_odd {
             match first_line(&self.unfinished) {
                 Line::Unfinished => return instead,
-                Line::Not => self.is_done = true,
+                Line::Not => self.is_odd = true,
                 Line::Of(length) => {
                     let line = self.unfinished.split_to(length);
                     self.line(&line, narrow, &mut instead);
@@ -194,20 +232,28 @@ impl Wants {
         instead
     }
 
+    /// Whether all that was asked is how deep the history is to be.
+    pub(super) fn are_of_depth_alone(&self) -> bool {
+        self.at == At::Rest && !self.asks_more
+    }
+
     fn line(&mut self, line: &[u8], narrow: bool, into: &mut BytesMut) {
         let text = &line[LENGTH..];
-        if text.starts_with(b"want ") && !self.has_wants {
-            self.has_wants = true;
+        let is_want = text.starts_with(b"want ");
+        if is_want && self.at == At::Begin {
+            self.at = At::Wants;
             let filter: &[u8] = if narrow { b" filter" } else { b"" };
             write_line(into, &[text.trim_ascii_end(), filter, b"\n"].concat());
             return;
         }
-        if line == FLUSH && self.has_wants {
-            self.is_done = true;
+        if self.at == At::Wants && !is_want {
+            self.at = At::Rest;
             if narrow {
+                // Some servers take it in no other place than between wants and depth.
                 write_line(into, NO_BLOBS);
             }
         }
+        self.asks_more |= text.starts_with(b"done") || text.starts_with(b"have ");
         into.extend_from_slice(line);
     }
 }
@@ -302,6 +348,24 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_the_depth_is_left_out_where_nothing_else_was_asked() {
+        let shallow = format!("shallow {ID}");
+        let answer = packets(&[&shallow, "", "NAK\n", "", "and more"]);
+        for size in [1, 50, 1_000] {
+            let mut incoming = Incoming::default();
+            incoming.end_at_flush();
+            for piece in answer.chunks(size) {
+                incoming.add(piece).unwrap();
+                incoming.end_at_flush();
+            }
+            incoming.end();
+            let mut read = [0; 200];
+            let count = incoming.give(&mut read);
+            assert_eq!(read[..count], packets(&[&shallow, ""]));
+        }
+    }
+
+    #[test]
     fn what_a_server_can_do_is_noted() {
         let said = |listed: &str| {
             let line = format!("{ID} refs/heads/main\0{listed}\n");
@@ -327,7 +391,7 @@ mod tests {
         for (is_narrow, expected) in [
             (
                 true,
-                packets(&[&narrow, &more, "deepen 1\n", filter, "", "done\n", ""]),
+                packets(&[&narrow, &more, filter, "deepen 1\n", "", "done\n", ""]),
             ),
             (
                 false,
@@ -339,8 +403,12 @@ mod tests {
                 let pieces = asked.chunks(size);
                 let pieces = pieces.map(|piece| wants.instead(piece, is_narrow));
                 assert_eq!(pieces.collect::<Vec<_>>().concat(), expected);
+                assert!(!wants.are_of_depth_alone());
             }
         }
+        let mut depth = Wants::default();
+        depth.instead(&packets(&[&want, "deepen 1\n", ""]), true);
+        assert!(depth.are_of_depth_alone());
         let nothing = packets(&["", "done\n"]);
         assert_eq!(Wants::default().instead(&nothing, true), nothing[..]);
     }

@@ -247,6 +247,11 @@ impl Stream {
             }
         })?;
         session.spend(count)?;
+        let asked = self.wants.as_ref();
+        let is_stateless = matches!(self.channel, Channel::Https(_));
+        if is_stateless && asked.is_some_and(Wants::are_of_depth_alone) {
+            self.incoming.end_at_flush();
+        }
         if count == 0 {
             self.has_ended = true;
             self.incoming.end();

@@ -1,5 +1,5 @@
 //! Git servers that are not git's own, each started once on a loopback port: dulwich, go-git, and
-//! JGit's, which Gerrit is made of. They speak plain HTTP, and one of our own stands before them
+//! `JGit`'s, which Gerrit is made of. They speak plain HTTP, and one of our own stands before them
 //! for https.
 
 use std::net::TcpStream;
