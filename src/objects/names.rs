@@ -4,15 +4,9 @@
 use serde_json::Value;
 
 use crate::api::service::{CanaryService, ServiceMetadata};
+use crate::objects::names_grammar::{LABEL_MAX, SUBDOMAIN_MAX, label, subdomain};
 use crate::objects::selector::Selector;
 use crate::objects::{Problem, View};
-
-/// The longest name of a Service, which is a label of DNS, and the longest value of a label.
-const LABEL_MAX: usize = 63;
-
-/// The longest name of any other object, which is a subdomain of DNS, and of the part of a key before
-/// the slash.
-const SUBDOMAIN_MAX: usize = 253;
 
 /// The longest name of a container's port.
 const PORT_NAME_MAX: usize = 15;
@@ -194,7 +188,9 @@ const KEY_GRAMMAR: &str = "at most 63 letters, digits, \"-\", \"_\" and \".\", w
 /// Kubernetes' grammar of a key: a name, and before it, perhaps, a domain and a slash.
 fn is_key(key: &str) -> bool {
     match key.split_once('/') {
-        Some((domain, name)) => is_subdomain(domain) && !name.is_empty() && is_label_value(name),
+        Some((domain, name)) => {
+            subdomain(domain).is_ok() && !name.is_empty() && is_label_value(name)
+        }
         None => !key.is_empty() && is_label_value(key),
     }
 }
@@ -207,24 +203,14 @@ fn is_label_value(value: &str) -> bool {
             && has_ends(value, |byte| byte.is_ascii_alphanumeric()))
 }
 
-fn is_subdomain(domain: &str) -> bool {
-    domain.len() <= SUBDOMAIN_MAX
-        && domain
-            .split('.')
-            .all(|part| is_lower(part) && has_ends(part, is_lower_or_digit))
-}
-
 /// The label of DNS that RFC 1035 describes.
 fn is_dns_label(name: &str) -> bool {
-    name.len() <= LABEL_MAX
-        && is_lower(name)
-        && has_ends(name, is_lower_or_digit)
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
+    label(name).is_ok() && name.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 /// The label of DNS that RFC 1123 describes: it may start with a digit.
 fn is_port_label(name: &str) -> bool {
-    name.len() <= LABEL_MAX && is_lower(name) && has_ends(name, is_lower_or_digit)
+    label(name).is_ok()
 }
 
 /// The name of a service that RFC 6335 describes.

@@ -6,10 +6,10 @@ use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::objects::Problem;
 
-/// Longest name of an object.
-const SUBDOMAIN_MAX: usize = 253;
-/// Longest name of a namespace.
-const LABEL_MAX: usize = 63;
+/// Longest name of an object, and of the part of a label's or annotation's key before the slash.
+pub const SUBDOMAIN_MAX: usize = 253;
+/// Longest name of a namespace or a Service, and longest value of a label.
+pub const LABEL_MAX: usize = 63;
 
 /// A DNS subdomain (RFC 1123), which is what the name of an object is.
 ///
