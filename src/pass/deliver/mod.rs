@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::api::status::{EventType, Step};
+use crate::api::text::cut;
 use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
 use crate::io::pushgateway::Pushgateway;
@@ -106,13 +107,4 @@ fn event_name(names: &Names, number: i64, index: usize) -> String {
     let tail = format!(".{uid}.{number:08}-{index}");
     let head = cut(&names.canary, NAME_MAX - tail.len());
     format!("{}{tail}", head.trim_end_matches(['.', '-']))
-}
-
-/// At most `max` bytes of a text, cut between characters.
-fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

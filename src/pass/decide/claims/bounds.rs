@@ -2,6 +2,7 @@
 //! claim invalid, and with it whatever it decides about traffic.
 
 use crate::api::status::{CanaryStatus, CheckStatus, StepEvent};
+use crate::api::text;
 
 const REASON_MAX: usize = 1_024;
 const MESSAGE_MAX: usize = 1_024;
@@ -34,17 +35,9 @@ pub(in crate::pass::decide) fn of_events(events: &mut Vec<StepEvent>) {
         events.remove(EVENTS_MAX - 2);
     }
     for event in events {
-        event.message = bytes(&event.message, MESSAGE_MAX);
+        // The API server counts bytes here.
+        event.message = text::cut(&event.message, MESSAGE_MAX).to_owned();
     }
-}
-
-/// An Event's text is bounded in bytes.
-fn bytes(text: &str, max: usize) -> String {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }
 
 pub(in crate::pass::decide) fn of_status(status: &mut CanaryStatus) {
