@@ -22,7 +22,7 @@ pub(super) async fn is_still_mine(
 ) -> Result<bool, cluster::Error> {
     reread(cluster, snapshot, key).await?;
     if snapshot.is_route(key) {
-        read_route(snapshot);
+        snapshot.read_route();
         // A raise goes onto the very route that the claim saw, or not at all.
         if snapshot.router.has_weights() && wanted_weight(status) > snapshot.weight() {
             return Ok(false);
@@ -77,16 +77,6 @@ pub(super) async fn reread(
     Ok(())
 }
 
-/// What the route shows by now.
-pub(super) fn read_route(snapshot: &mut Snapshot) {
-    let (weight, unreadable) = match snapshot.router.traffic(&snapshot.view()) {
-        Ok(shown) => (shown.map(|traffic| traffic.canary_weight), None),
-        Err(problem) => (None, Some(problem)),
-    };
-    snapshot.route_weight = weight;
-    snapshot.unreadable_route = unreadable;
-}
-
 /// Whether writing this object gives traffic back to the primary.
 fn returns_traffic(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> bool {
     snapshot.holds_weight(key)
@@ -119,7 +109,7 @@ async fn is_drained(
             reread(cluster, &mut now, &key).await?;
         }
     }
-    read_route(&mut now);
+    now.read_route();
     Ok(now.is_drained() && now.unreadable_route.is_none() && now.weight() == 0)
 }
 

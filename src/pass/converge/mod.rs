@@ -158,7 +158,7 @@ pub async fn converge(
             }
         }
     }
-    guards::read_route(&mut converged.snapshot);
+    converged.snapshot.read_route();
     converged
 }
 

@@ -35,7 +35,7 @@ pub async fn snapshot(
                 read(cluster, &mut snapshot, &key).await;
             }
         }
-        read_route(&mut snapshot);
+        snapshot.read_route();
         snapshot.problems.clear();
         snapshot.status = adopted(&snapshot);
         return Ok(snapshot);
@@ -44,7 +44,7 @@ pub async fn snapshot(
     read_configs(cluster, world, &mut snapshot).await;
     problems::of_objects(&mut snapshot);
     read_history(cluster, &mut snapshot).await;
-    read_route(&mut snapshot);
+    snapshot.read_route();
     find_rivals(world, &mut snapshot);
     snapshot.moves_to = moves_to(&mut snapshot);
     snapshot.status = adopted(&snapshot);
@@ -148,18 +148,6 @@ fn resumed(canary: &Canary, mut status: CanaryStatus, now: jiff::Timestamp) -> C
     }
     status.analysis_since.iter_mut().for_each(later);
     status
-}
-
-/// What the route shows. One that shows no weight is there to be repaired.
-fn read_route(snapshot: &mut Snapshot) {
-    match snapshot.router.traffic(&snapshot.view()) {
-        Ok(Some(traffic)) => {
-            snapshot.route_weight = Some(traffic.canary_weight);
-            snapshot.unsettled = traffic.unsettled;
-        }
-        Ok(None) => {}
-        Err(problem) => snapshot.unreadable_route = Some(problem),
-    }
 }
 
 /// Other objects in the namespace that claim the hosts of this canary's route.

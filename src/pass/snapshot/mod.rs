@@ -160,6 +160,18 @@ impl Snapshot {
         self.status.step.as_ref().map_or(0, |step| step.number)
     }
 
+    /// Reads what the route shows from the objects of the snapshot. One that shows no weight is there
+    /// to be repaired.
+    pub fn read_route(&mut self) {
+        let (traffic, unreadable) = match self.router.traffic(&self.view()) {
+            Ok(traffic) => (traffic, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        self.route_weight = traffic.as_ref().map(|traffic| traffic.canary_weight);
+        self.unsettled = traffic.and_then(|traffic| traffic.unsettled);
+        self.unreadable_route = unreadable;
+    }
+
     /// The canary's share as status wants it.
     pub fn status_weight(&self) -> u8 {
         wanted_weight(&self.status)
