@@ -56,13 +56,6 @@ pub fn included(entries: &Map<String, Value>, prefixes: &[String]) -> Map<String
     })
 }
 
-/// What stays on a live object whose annotations are set anew.
-pub fn controllers_own(entries: &Map<String, Value>) -> Map<String, Value> {
-    kept(entries, |key| {
-        key == STEP || key.starts_with("deployment.kubernetes.io/")
-    })
-}
-
 fn belongs_to_one_object(key: &str) -> bool {
     key == STEP
         || key == LAST_APPLIED

@@ -317,11 +317,8 @@ pub(super) fn roll_back_failed(
     failed: i64,
 ) -> Decision {
     let names = &snapshot.names;
-    let mut claim = rollback_claim(snapshot, checks);
-    for text in texts {
-        claim = claim.warning(text.clone());
-    }
-    claim
+    rollback_claim(snapshot, checks)
+        .warnings(texts)
         .warning(words::threshold_reached(names, failed))
         .warning_when_shown(words::failed(names))
         .into_decision(
@@ -349,15 +346,11 @@ pub(super) fn roll_back(
 
 fn rollback_claim(snapshot: &Snapshot, checks: Vec<CheckStatus>) -> Claim<'_> {
     let problems: Vec<_> = snapshot.problems.iter().map(ToString::to_string).collect();
-    let claim = Claim::enter_because(snapshot, Phase::Failed, Some(conditions::ROLLING_BACK))
+    Claim::enter_because(snapshot, Phase::Failed, Some(conditions::ROLLING_BACK))
         .weight(0)
         .fresh_counts()
         .unwell(conditions::INVALID, &problems.join("; "))
         .edit(|status: &mut CanaryStatus| status.previous_spec = None)
-        .ended(|totals| totals.rollbacks = totals.rollbacks.saturating_add(1));
-    if checks.is_empty() {
-        claim
-    } else {
-        claim.checks(checks)
-    }
+        .ended(|totals| totals.rollbacks = totals.rollbacks.saturating_add(1))
+        .answered(checks)
 }

@@ -36,13 +36,11 @@ pub(super) fn failing(
                 texts.join("; "),
                 rules.threshold
             );
-            let mut claim = Claim::new(snapshot)
+            let claim = Claim::new(snapshot)
                 .edit(|status| status.failed_checks = Some(failed))
                 .checks(checks)
-                .steps();
-            for text in texts {
-                claim = claim.warning(text);
-            }
+                .steps()
+                .warnings(&texts);
             Some(claim.into_decision(outstanding, &reason))
         }
         Next::GiveUp(held) => {
@@ -121,11 +119,8 @@ fn held_by_checks(
         // The budget is spent and it was said: only the deadline moves now.
         return claims::unfinished(snapshot, outstanding).unwrap_or_else(|| wait(text));
     }
-    let mut claim = Claim::new(snapshot);
-    for text in texts {
-        claim = claim.warning(text.clone());
-    }
-    let claim = claim
+    let claim = Claim::new(snapshot)
+        .warnings(texts)
         .checks(checks)
         .waits(Reason::Evidence)
         .edit(|status| status.held_checks = Some(held))

@@ -42,13 +42,7 @@ use crate::pass::step::{Answers, Decision, Step};
 use claims::Claim;
 use claims::outstanding::Outstanding;
 
-/// The first question: are checks due in this pass?
-pub fn are_checks_due(snapshot: &Snapshot) -> bool {
-    decide(snapshot, None).step == Step::Ask
-}
-
-/// The second question: what is the next status? Without answers where checks are due, the
-/// decision is to ask.
+/// What is the next status? Without answers where checks are due, the decision is to ask.
 pub fn decide(snapshot: &Snapshot, answers: Option<&Answers>) -> Decision {
     let outstanding = Outstanding::of(snapshot);
     deletion(snapshot, &outstanding)

@@ -27,12 +27,7 @@ pub(super) fn promote(
             status.traffic.get_or_insert_default().ahead_of_update = true;
             status.held_checks = None;
         });
-    let claim = if checks.is_empty() {
-        claim
-    } else {
-        claim.checks(checks)
-    };
-    claim.into_decision(
+    claim.answered(checks).into_decision(
         outstanding,
         "the analysis has passed; an update leaves the primary without pods, and the canary takes \
          all traffic before",
@@ -55,12 +50,7 @@ fn copy(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>
                 (traffic.ahead_of_update, traffic.before) = (false, None);
             }
         });
-    let claim = if checks.is_empty() {
-        claim
-    } else {
-        claim.checks(checks)
-    };
-    claim.into_decision(
+    claim.answered(checks).into_decision(
         outstanding,
         "the analysis has passed, the primary gets the new template",
     )

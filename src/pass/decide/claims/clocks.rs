@@ -49,52 +49,58 @@ pub(in crate::pass::decide) fn wait_of(snapshot: &Snapshot, reason: Reason) -> O
 
 impl Claim<'_> {
     /// The clock of a reason runs: from now, or since it began.
-    pub(in crate::pass::decide) fn waits(mut self, reason: Reason) -> Self {
+    pub(in crate::pass::decide) fn waits(self, reason: Reason) -> Self {
         let wait = wait_of(self.snapshot, reason).cloned();
         let best = match reason {
             Reason::Rollout => Some(progress(self.snapshot, self.snapshot.target())),
             Reason::Primary => Some(progress(self.snapshot, self.snapshot.primary())),
             Reason::Evidence => None,
         };
-        let waits = self.status.waits.get_or_insert_default();
-        *reason.slot(waits) = Some(match wait {
-            Some(wait) => Wait { gone: None, ..wait },
-            None => Wait {
-                since: Time(self.snapshot.now),
-                gone: None,
-                best,
-            },
-        });
-        self
+        let since = Time(self.snapshot.now);
+        self.set_wait(
+            reason,
+            Some(match wait {
+                Some(wait) => Wait { gone: None, ..wait },
+                None => Wait {
+                    since,
+                    gone: None,
+                    best,
+                },
+            }),
+        )
     }
 
     /// A rollout has come further than ever: its clock begins anew.
-    pub(in crate::pass::decide) fn progressed(mut self, reason: Reason, best: i64) -> Self {
-        let waits = self.status.waits.get_or_insert_default();
-        *reason.slot(waits) = Some(Wait {
-            since: Time(self.snapshot.now),
-            gone: None,
-            best: Some(best),
-        });
-        self
+    pub(in crate::pass::decide) fn progressed(self, reason: Reason, best: i64) -> Self {
+        let since = Time(self.snapshot.now);
+        self.set_wait(
+            reason,
+            Some(Wait {
+                since,
+                gone: None,
+                best: Some(best),
+            }),
+        )
     }
 
     /// The reason is gone: if it stays so for an interval, its clock begins anew when it returns.
-    pub(in crate::pass::decide) fn waits_no_more(mut self, reason: Reason) -> Self {
+    pub(in crate::pass::decide) fn waits_no_more(self, reason: Reason) -> Self {
         let snapshot = self.snapshot;
-        let wait = wait_of(snapshot, reason).cloned();
         let now = Time(snapshot.now);
-        if let Some(waits) = &mut self.status.waits {
-            *reason.slot(waits) = wait
-                .filter(|wait| !has_been_gone(snapshot, wait))
-                .map(|wait| Wait {
-                    gone: wait.gone.or(Some(now)),
-                    ..wait
-                });
-            if *waits == Waits::default() {
-                self.status.waits = None;
-            }
-        }
+        let wait = wait_of(snapshot, reason)
+            .filter(|wait| !has_been_gone(snapshot, wait))
+            .map(|wait| Wait {
+                gone: wait.gone.clone().or(Some(now)),
+                ..wait.clone()
+            });
+        self.set_wait(reason, wait)
+    }
+
+    /// Sets the clock of a reason; without any there is nothing to keep.
+    pub(super) fn set_wait(mut self, reason: Reason, wait: Option<Wait>) -> Self {
+        let mut waits = self.status.waits.take().unwrap_or_default();
+        *reason.slot(&mut waits) = wait;
+        self.status.waits = Some(waits).filter(|waits| *waits != Waits::default());
         self
     }
 }

@@ -150,12 +150,10 @@ impl Claim<'_> {
         ) {
             return;
         }
-        let is_ours = |key: &&Key| self.snapshot.objects.contains_key(key);
         let repaired: BTreeSet<Key> = outstanding
             .drifted
             .iter()
             .filter(|key| differing.contains(*key))
-            .filter(|key| is_ours(key) || !self.snapshot.unread.contains(*key))
             .cloned()
             .collect();
         let said = outstanding::count_repairs(self.snapshot, &mut self.status, &repaired);

@@ -8,7 +8,7 @@ pub(super) mod outstanding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::{
-    CanaryStatus, CheckStatus, EventType, Phase, StepEvent, TargetScale, Totals, Waits,
+    CanaryStatus, CheckStatus, EventType, Phase, StepEvent, TargetScale, Totals,
 };
 use crate::pass::snapshot::{Revision, Snapshot};
 use crate::pass::step::{Decision, Step};
@@ -124,6 +124,15 @@ impl<'a> Claim<'a> {
         self
     }
 
+    /// The answers of this step, if any were asked; else the last ones stay.
+    pub(super) fn answered(self, checks: Vec<CheckStatus>) -> Self {
+        if checks.is_empty() {
+            self
+        } else {
+            self.checks(checks)
+        }
+    }
+
     /// The analysis has taken a step: the interval counts from here.
     pub(super) fn steps(mut self) -> Self {
         self.status.stepped_at = Some(Time(self.snapshot.now));
@@ -138,13 +147,7 @@ impl<'a> Claim<'a> {
     /// There is evidence: its clock stands.
     pub(super) fn has_evidence(mut self) -> Self {
         self.status.held_checks = None;
-        if let Some(waits) = &mut self.status.waits {
-            waits.evidence = None;
-            if *waits == Waits::default() {
-                self.status.waits = None;
-            }
-        }
-        self
+        self.set_wait(Reason::Evidence, None)
     }
 
     /// The revision that is acted upon from now on.
@@ -203,6 +206,11 @@ impl<'a> Claim<'a> {
 
     pub(super) fn warning(self, message: String) -> Self {
         self.event(EventType::Warning, message, false)
+    }
+
+    pub(super) fn warnings(self, messages: &[String]) -> Self {
+        let messages = messages.iter().cloned();
+        messages.fold(self, Self::warning)
     }
 
     /// A warning that is true once the route shows the weight of this claim.
