@@ -17,12 +17,15 @@ const LEFT_OUT: [&str; 4] = [
     "Namespace",
     "EndpointSlice",
 ];
-const TIMES: [&str; 15] = [
+const TIMES: [&str; 17] = [
     "creationTimestamp",
     "deletionTimestamp",
     "lastTransitionTime",
     "lastUpdateTime",
     "lastProbeTime",
+    // Whose change a pass undid, and when: another pass may find it undone.
+    "repairs",
+    "drift",
     // What was waited for: a pass that is killed may have been the one that saw it.
     "waits",
     "steppedAt",
