@@ -42,6 +42,7 @@ impl Claim<'_> {
         self.complete(&reason);
         let takes_off = wanted_weight(&self.status) < shown || snapshot.unreadable_route.is_some();
         let desired = desired(snapshot, &self.status);
+        self.note_primary(&desired);
         let differing = desired.differing(snapshot);
         let mut named: BTreeSet<Key> = if self.is_word_only {
             BTreeSet::new()
@@ -142,6 +143,18 @@ impl Claim<'_> {
         conditions::set_health(status, unwell, snapshot.now);
     }
 
+    /// The replicas that the primary should have: one that is lost is made again with as many.
+    fn note_primary(&mut self, desired: &Desired) {
+        let snapshot = self.snapshot;
+        let primary = desired.get(&snapshot.primary_key());
+        let replicas = primary.map(|primary| snapshot.workload.replicas(&primary.object));
+        if let Some(scale) = &mut self.status.scale
+            && let Some(replicas) = replicas.filter(|replicas| *replicas > 0)
+        {
+            scale.primary = Some(replicas);
+        }
+    }
+
     /// Repairs are counted by whose change they undo, and a fight is said once.
     fn count_repairs(&mut self, outstanding: &Outstanding, differing: &BTreeSet<Key>) {
         if matches!(
@@ -206,13 +219,10 @@ fn layout_of(snapshot: &Snapshot) -> Layout {
 
 fn note_scale(snapshot: &Snapshot, status: &mut CanaryStatus) {
     let target = crate::pass::snapshot::target_scale(status, snapshot.target_replicas());
-    let scale = status.scale.get_or_insert(Scale {
+    status.scale.get_or_insert(Scale {
         target,
         ..Scale::default()
     });
-    if snapshot.primary_replicas() > 0 {
-        scale.primary = Some(snapshot.primary_replicas());
-    }
 }
 
 fn recorded(snapshot: &Snapshot, key: &Key) -> StepObject {
