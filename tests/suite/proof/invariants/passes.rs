@@ -91,6 +91,9 @@ pub(crate) struct Passes {
     lost: u32,
 }
 
+/// Passes this far apart are not those of one analysis: the harness lets long times go by.
+const GAP_MIN: SignedDuration = SignedDuration::from_mins(30);
+
 /// A side that has lost its pods is left by the pass that sees it. The way to the canary takes a
 /// claim of what is done about the primary first.
 const PASSES_TO_THE_CANARY: u32 = 3;
@@ -164,7 +167,7 @@ impl Passes {
         let is_gap = self
             .last
             .replace(pass.at)
-            .is_some_and(|last| pass.at.duration_since(last) > pass.every * 3);
+            .is_some_and(|last| pass.at.duration_since(last) > (pass.every * 3).max(GAP_MIN));
         let counts = counts && !is_gap;
         let same = |(_, images): &(Timestamp, Vec<Value>)| *images == after.images;
         self.failing = self.failing.take().filter(same).filter(|_| counts);
