@@ -224,7 +224,7 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
     if options.dry_run {
         return report::dry_run(handled, &snapshot, &decision);
     }
-    act(io, &snapshot, decision, handled).await
+    Box::pin(act(io, &snapshot, decision, handled)).await
 }
 
 /// Asks the checks that are due, all of them and at the same time.
@@ -265,18 +265,20 @@ async fn act(io: &Io, snapshot: &Snapshot, decision: Decision, handled: Handled)
         }
         Step::Finish(writes) => {
             let handled = handled.with(Outcome::Stepped, reason);
-            finish(io, snapshot, &snapshot.canary, &writes, handled).await
+            Box::pin(finish(io, snapshot, &snapshot.canary, &writes, handled)).await
         }
-        Step::Claim(claimed) => match claim::claim(cluster, snapshot, &claimed.status).await {
-            Ok(Claimed::Ours(canary)) => {
-                let status = canary.status.clone().unwrap_or_default();
-                let mut handled = handled.stepped(&status, reason);
-                handled.status = Some(Box::new(status));
-                finish(io, snapshot, &canary, &claimed.writes, handled).await
+        Step::Claim(claimed) => {
+            match Box::pin(claim::claim(cluster, snapshot, &claimed.status)).await {
+                Ok(Claimed::Ours(canary)) => {
+                    let status = canary.status.clone().unwrap_or_default();
+                    let mut handled = handled.stepped(&status, reason);
+                    handled.status = Some(Box::new(status));
+                    Box::pin(finish(io, snapshot, &canary, &claimed.writes, handled)).await
+                }
+                Ok(Claimed::Lost) => handled.with(Outcome::Superseded, "another pass was faster"),
+                Err(error) => handled.unclaimed(&error),
             }
-            Ok(Claimed::Lost) => handled.with(Outcome::Superseded, "another pass was faster"),
-            Err(error) => handled.unclaimed(&error),
-        },
+        }
     };
     handled.despite(&problems)
 }

@@ -175,12 +175,7 @@ pub(super) fn set_back(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisi
 /// What readiness waits for. A primary that is short of pods and can carry its share holds nothing.
 fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
     if let Some(why) = &snapshot.unsettled {
-        return Some(claims::hold(
-            snapshot,
-            outstanding,
-            Reason::Evidence,
-            why.clone(),
-        ));
+        return Some(claims::hold(snapshot, outstanding, Reason::Evidence, why));
     }
     // A primary that is past its deadline is what this revision may mend, and so is one that is
     // lost; one that is rolling out or scaling is worth waiting for.
@@ -190,7 +185,7 @@ fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision>
         && !snapshot.terms.skip_analysis
     {
         let text = words::primary_not_ready(&snapshot.names, &why);
-        return Some(claims::hold(snapshot, outstanding, Reason::Primary, text));
+        return Some(claims::hold(snapshot, outstanding, Reason::Primary, &text));
     }
     let (Readiness::Waiting(why) | Readiness::Exceeded(why)) = snapshot.canary_readiness() else {
         return None;
@@ -203,7 +198,7 @@ fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision>
         let claim = Claim::new(snapshot).progressed(Reason::Rollout, best);
         return Some(claim.into_decision(outstanding, &text));
     }
-    Some(claims::hold(snapshot, outstanding, Reason::Rollout, text))
+    Some(claims::hold(snapshot, outstanding, Reason::Rollout, &text))
 }
 
 /// Whether a rollout has come further than ever since its clock runs.

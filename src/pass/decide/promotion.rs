@@ -115,7 +115,7 @@ pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decis
         && let Some(text) = &is_short
         && wait_of(snapshot, Reason::Primary).is_none()
     {
-        return claims::hold(snapshot, outstanding, Reason::Primary, text.clone());
+        return claims::hold(snapshot, outstanding, Reason::Primary, text);
     }
     let is_done = is_ready && is_short.is_none();
     if !is_done && let Some(decision) = claims::unfinished(snapshot, outstanding) {
@@ -124,7 +124,7 @@ pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decis
     let why = match readiness {
         Readiness::Ready => match is_short {
             None => return shift_back(snapshot, outstanding),
-            Some(text) => return claims::hold(snapshot, outstanding, Reason::Primary, text),
+            Some(text) => return claims::hold(snapshot, outstanding, Reason::Primary, &text),
         },
         Readiness::Waiting(why) if !is_past_deadline(snapshot) => {
             return not_ready(snapshot, outstanding, &why);
@@ -141,7 +141,7 @@ fn ahead_of_update(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     }
     if !snapshot.canary_is_up() {
         let text = "the canary is not ready to take all traffic";
-        return claims::hold(snapshot, outstanding, Reason::Rollout, text.to_owned());
+        return claims::hold(snapshot, outstanding, Reason::Rollout, text);
     }
     let drained = snapshot
         .moved_at()
@@ -163,7 +163,7 @@ fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decis
         let claim = Claim::new(snapshot).progressed(Reason::Primary, best);
         return claim.into_decision(outstanding, &text);
     }
-    claims::hold(snapshot, outstanding, Reason::Primary, text)
+    claims::hold(snapshot, outstanding, Reason::Primary, &text)
 }
 
 fn is_past_deadline(snapshot: &Snapshot) -> bool {
@@ -264,7 +264,7 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
         && !snapshot.primary_can_carry()
     {
         let text = words::primary_not_ready(&snapshot.names, &why);
-        return claims::hold(snapshot, outstanding, Reason::Primary, text);
+        return claims::hold(snapshot, outstanding, Reason::Primary, &text);
     }
     if snapshot.status_weight() > 0 {
         let claim = Claim::new(snapshot).weight(0);

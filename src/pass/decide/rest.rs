@@ -78,7 +78,7 @@ pub(super) fn initializing(snapshot: &Snapshot, outstanding: &Outstanding) -> De
     // is nothing to send traffic to, and the target still has it.
     if let Readiness::Waiting(why) | Readiness::Exceeded(why) = snapshot.primary_readiness() {
         let text = words::primary_not_ready(&snapshot.names, &why);
-        return claims::say(snapshot, outstanding, text);
+        return claims::say(snapshot, outstanding, &text);
     }
     let layout = snapshot.layout();
     if !layout.clients_moved {

@@ -135,7 +135,7 @@ fn dead_canary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
     let text = words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &text);
     let claim = Claim::enter(snapshot, Phase::Progressing)
         .weight(0)
-        .from_first_weight()
+        .starting_again()
         .waits(Reason::Rollout)
         .edit(|status| {
             if let Some(traffic) = &mut status.traffic {

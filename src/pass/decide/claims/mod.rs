@@ -102,7 +102,7 @@ impl<'a> Claim<'a> {
     }
 
     /// The counts of an analysis that starts again from its first weight; its clocks go on.
-    pub(super) fn from_first_weight(mut self) -> Self {
+    pub(super) fn starting_again(mut self) -> Self {
         self.status.iterations = Some(0);
         self.status.held_checks = None;
         self
@@ -263,13 +263,13 @@ pub(super) fn unfinished(snapshot: &Snapshot, outstanding: &Outstanding) -> Opti
 }
 
 /// Says once what is awaited; later passes wait in silence.
-pub(super) fn say(snapshot: &Snapshot, outstanding: &Outstanding, text: String) -> Decision {
-    if snapshot.status.reason.as_deref() == Some(&*bounds::reason(&text)) {
-        return super::wait(&text);
+pub(super) fn say(snapshot: &Snapshot, outstanding: &Outstanding, text: &str) -> Decision {
+    if snapshot.status.reason.as_deref() == Some(&*bounds::reason(text)) {
+        return super::wait(text);
     }
     Claim::new(snapshot)
-        .warning(text.clone())
-        .into_decision(outstanding, &text)
+        .warning(text.to_owned())
+        .into_decision(outstanding, text)
 }
 
 /// The same while a clock runs: from the first such pass.
@@ -277,7 +277,7 @@ pub(super) fn hold(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
     reason: Reason,
-    text: String,
+    text: &str,
 ) -> Decision {
     let runs = wait_of(snapshot, reason).is_some_and(|wait| wait.gone.is_none());
     if runs {
@@ -285,6 +285,6 @@ pub(super) fn hold(
     }
     Claim::new(snapshot)
         .waits(reason)
-        .warning(text.clone())
-        .into_decision(outstanding, &text)
+        .warning(text.to_owned())
+        .into_decision(outstanding, text)
 }

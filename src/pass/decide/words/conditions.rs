@@ -108,10 +108,9 @@ pub(in crate::pass::decide) fn scaled_to_zero(
 /// `unwell` is why the canary is not well whatever its phase says.
 pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)>, now: Timestamp) {
     let (ready, other) = match (unwell, status.phase) {
-        (Some(_), _) => (ConditionStatus::False, Some(STALLED)),
         (None, None) => return,
+        (Some(_), _) | (None, Some(Phase::Failed)) => (ConditionStatus::False, Some(STALLED)),
         (None, Some(Phase::Initialized | Phase::Succeeded)) => (ConditionStatus::True, None),
-        (None, Some(Phase::Failed)) => (ConditionStatus::False, Some(STALLED)),
         (None, Some(_)) => (ConditionStatus::Unknown, Some(RECONCILING)),
     };
     let conditions = &mut status.conditions;

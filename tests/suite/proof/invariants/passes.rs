@@ -16,8 +16,6 @@ use super::release::Release;
 /// A canary between two passes.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
-    /// Whether its provider splits traffic.
-    pub(crate) has_route: bool,
     /// The canary's share of the traffic in percent; none where nothing leads to either side.
     pub(crate) share: Option<u8>,
     /// Its share by a route that the Canary had under an earlier name.
@@ -136,7 +134,6 @@ impl Passes {
             && after.canary_ready > 0
             && is_analysed(before)
             && is_analysed(after)
-            && after.has_route
             && after.share.is_some_and(|share| share < 100);
         self.lost = if is_lost { self.lost + 1 } else { 0 };
         if self.lost > PASSES_TO_THE_CANARY {
@@ -215,8 +212,8 @@ impl Checker {
         let target = ledger.get(&names.target());
         let threshold = release.analysis()["threshold"].as_u64().unwrap_or(0);
         Some(Look {
-            share: ledger.share(release),
-            has_route: names.has_route,
+            // Without a router nothing splits the traffic.
+            share: ledger.share(release).filter(|_| names.has_route),
             share_left_behind: ledger.left_behind(release),
             canary_ready: ledger.available(&names.target()),
             primary_ready: ledger.available(&names.primary()),
