@@ -272,7 +272,12 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
     }
     if snapshot.weight() > 0 {
         // Not ours to write any more: somebody else has to.
-        let text = format!("the route still gives the canary {} %", snapshot.weight());
+        let problems: Vec<_> = snapshot.problems.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "the route still gives the canary {} %: {}",
+            snapshot.weight(),
+            problems.join("; ")
+        );
         return rest::loudly(snapshot, outstanding, &text);
     }
     if !snapshot.is_drained() {

@@ -45,6 +45,7 @@ fn dead_primary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisi
     // A promotion ends by leading all traffic to the primary.
     if let Some(before) = before
         && snapshot.primary_can_carry()
+        && snapshot.canary_available() > 0
         && snapshot.phase() != Some(Phase::Promoting)
     {
         let before = crate::pass::snapshot::percent(Some(before));

@@ -73,11 +73,10 @@ fn existing(
 
 /// A primary that is to take traffic from the canary needs pods for it, whoever took them away.
 fn awake(snapshot: &Snapshot, status: &CanaryStatus, primary: Value) -> Value {
-    let is_ending = match status.phase {
-        Some(Phase::Promoting | Phase::Finalising) => true,
-        Some(Phase::Failed) => status.previous_spec.is_some(),
-        _ => false,
-    };
+    let is_ending = matches!(
+        status.phase,
+        Some(Phase::Promoting | Phase::Finalising | Phase::Failed)
+    );
     let had = status.scale.as_ref().and_then(|scale| scale.primary);
     let has_traffic = snapshot.weight() > 0 || wanted_weight(status) > 0;
     if is_ending && has_traffic && snapshot.workload.replicas(&primary) == 0 {

@@ -66,7 +66,7 @@ impl Claim<'_> {
         }
         // What is neither there nor to be there would be unfinished for ever.
         named.retain(|key| snapshot.objects.contains_key(key) || desired.get(key).is_some());
-        self.note_traffic(outstanding, &named);
+        self.note_traffic(outstanding, &named, &desired);
         let Self {
             mut status,
             mut events,
@@ -181,8 +181,18 @@ impl Claim<'_> {
 
     /// Remembers which step moved traffic, and when, so that later writes of the same objects for
     /// other reasons put nothing off.
-    fn note_traffic(&mut self, outstanding: &Outstanding, named: &BTreeSet<Key>) {
+    fn note_traffic(
+        &mut self,
+        outstanding: &Outstanding,
+        named: &BTreeSet<Key>,
+        desired: &Desired,
+    ) {
         let snapshot = self.snapshot;
+        // Clients are led elsewhere, or back.
+        let apex = snapshot.apex_key();
+        let wanted = desired.get(&apex).map(|wanted| &wanted.object["spec"]);
+        let live = snapshot.objects.get(&apex).map(|object| &object["spec"]);
+        let is_led_elsewhere = named.contains(&apex) && wanted.is_some() && wanted != live;
         let before = snapshot.layout();
         let after = self.status.layout.clone().unwrap_or_default();
         let leads = |key: &Key| outstanding::leads_clients(snapshot, key);
@@ -190,6 +200,7 @@ impl Claim<'_> {
             || snapshot.unreadable_route.is_some()
             || after.clients_moved != before.clients_moved
             || after.given_back != before.given_back
+            || is_led_elsewhere
             || outstanding.unfinished.iter().any(leads)
             || named
                 .iter()

@@ -150,8 +150,9 @@ pub(super) fn s5_a_first_claim_names_what_is_there(moment: &Moment<'_>) -> Resul
         return Ok(());
     };
     let names = &moment.release.names;
-    // What only says that the Canary is not valid acts on nothing.
-    if claim.phase().is_empty() {
+    // What only says that the Canary is not valid acts on nothing, and what gives back leaves the
+    // primary as it is.
+    if claim.phase().is_empty() || claim.phase() == "Terminating" {
         return Ok(());
     }
     for workload in [names.target(), names.primary()] {

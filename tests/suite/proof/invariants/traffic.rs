@@ -148,7 +148,8 @@ pub(super) fn t7_lowered_is_not_raised_back(moment: &Moment<'_>) -> Result<(), S
     let was_claimed = moment.release.before(step).map_or(0, Claim::weight);
     // What was claimed and not yet written when its pass was killed nobody has lowered.
     // Nor is a route whose weights are gone led to a primary that cannot carry it.
-    if moment.release.foreign && was_claimed > before && step.primary_carried {
+    let may_be_raised = step.takes_over() || !step.primary_carried;
+    if moment.release.foreign && was_claimed > before && !may_be_raised {
         return Err(format!(
             "somebody had lowered {was_claimed} % to {before} %"
         ));
