@@ -48,7 +48,8 @@ fn dead_primary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisi
         && snapshot.canary_available() > 0
         && snapshot.phase() != Some(Phase::Promoting)
     {
-        let before = crate::pass::snapshot::percent(Some(before));
+        // No more than it has: where somebody took it off meanwhile, it takes checks to rise again.
+        let before = crate::pass::snapshot::percent(Some(before)).min(snapshot.weight());
         let claim = Claim::new(snapshot)
             .weight(before)
             .edit(|status| {
