@@ -93,6 +93,12 @@ pub fn router(view_provider: &str) -> Result<&'static dyn Router, Problem> {
         })
 }
 
+/// The router that splits nothing: it stands in for one that is not known, where a Canary is only to
+/// be told so.
+pub fn splitting_nothing() -> &'static dyn Router {
+    &kubernetes::Kubernetes
+}
+
 /// Every kind that routers read or write, once.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     let keys = ROUTERS

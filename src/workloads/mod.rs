@@ -120,6 +120,11 @@ pub fn autoscaler_kinds() -> impl Iterator<Item = &'static str> {
     AUTOSCALERS.iter().map(|scaler| scaler.kind().kind)
 }
 
+/// The workload that stands in for one that is not known, where a Canary is only to be told so.
+pub fn first() -> &'static dyn Workload {
+    &deployment::Deployment
+}
+
 /// The workload of this kind, if there is one.
 pub fn of_kind(kind: &str) -> Option<&'static dyn Workload> {
     let mut workloads = WORKLOADS.iter().copied();

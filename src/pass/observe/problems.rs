@@ -31,7 +31,8 @@ pub(super) struct Resolved {
 /// Everything that the manifest names.
 ///
 /// # On failure
-/// A Canary whose traffic went nowhere yet, and whose provider or target is of no known kind.
+/// A Canary of another controller, whose provider or target is of no known kind: nothing can be said
+/// of its traffic, and so its status stays as it is.
 pub(super) fn resolve(
     canary: &Canary,
     names: &Names,
@@ -52,6 +53,11 @@ pub(super) fn resolve(
     let workload = layout
         .and_then(|layout| workloads::of_kind(&layout.target_kind))
         .or(wanted_workload);
+    // A Canary that was never acted upon is told what is wrong with it, whatever that is.
+    let status = canary.status.as_ref();
+    let is_new = status.is_none_or(|status| status.phase.is_none());
+    let router = router.or_else(|| is_new.then(routers::splitting_nothing));
+    let workload = workload.or_else(|| is_new.then(workloads::first));
     let (Some(router), Some(workload)) = (router, workload) else {
         return Err(problems);
     };
