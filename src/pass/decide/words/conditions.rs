@@ -108,7 +108,12 @@ pub(in crate::pass::decide) fn scaled_to_zero(
 /// `unwell` is why the canary is not well whatever its phase says.
 pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)>, now: Timestamp) {
     let (ready, other) = match (unwell, status.phase) {
-        (None, None) => return,
+        // What was wrong before anything began is mended: nothing is known yet.
+        (None, None) => {
+            let health = [READY, RECONCILING, STALLED];
+            let conditions = &mut status.conditions;
+            return conditions.retain(|condition| !health.contains(&&*condition.r#type));
+        }
         (Some(_), _) | (None, Some(Phase::Failed)) => (ConditionStatus::False, Some(STALLED)),
         (None, Some(Phase::Initialized | Phase::Succeeded)) => (ConditionStatus::True, None),
         (None, Some(_)) => (ConditionStatus::Unknown, Some(RECONCILING)),
