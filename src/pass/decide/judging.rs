@@ -90,7 +90,10 @@ fn texts(answers: &[Answer], is_meant: &dyn Fn(Verdict) -> bool) -> Vec<String> 
     let meant = answers
         .iter()
         .filter(|answer| is_meant(answer.status.verdict));
-    meant.filter_map(|answer| answer.halt.clone()).collect()
+    let mut texts: Vec<_> = meant.filter_map(|answer| answer.halt.clone()).collect();
+    // Two checks that went wrong alike are one piece of news.
+    texts.dedup();
+    texts
 }
 
 pub(super) fn position(snapshot: &Snapshot) -> Position {
