@@ -26,15 +26,12 @@ pub async fn snapshot(
     world: &World,
     canary: &Canary,
 ) -> Result<Snapshot, SnapshotError> {
-    let mut snapshot = listed(world, canary)?;
+    let (mut snapshot, is_known) = listed(world, canary)?;
+    if !is_known {
+        return Ok(snapshot);
+    }
+    confirm_what_is_gone(cluster, &mut snapshot).await;
     if snapshot.is_being_deleted() {
-        // The end of a Canary cannot be undone: what the list does not show is asked for by name.
-        for key in [snapshot.target_key(), snapshot.primary_key()] {
-            if !snapshot.objects.contains_key(&key) {
-                snapshot.keys.remove(&key);
-                read(cluster, &mut snapshot, &key).await;
-            }
-        }
         snapshot.read_route();
         snapshot.problems.clear();
         snapshot.status = adopted(&snapshot);
@@ -51,8 +48,25 @@ pub async fn snapshot(
     Ok(snapshot)
 }
 
-/// What the lists of the pass hold for this canary.
-fn listed(world: &World, canary: &Canary) -> Result<Snapshot, SnapshotError> {
+/// The sides and the route decide where traffic goes, and the end of a Canary cannot be undone: what
+/// the list does not show of them is asked for by name, once there has been any.
+async fn confirm_what_is_gone(cluster: &Cluster, snapshot: &mut Snapshot) {
+    let is_set_up = !matches!(snapshot.phase(), None | Some(Phase::Initializing));
+    if !is_set_up && !snapshot.is_being_deleted() {
+        return;
+    }
+    let mut vital = snapshot.router.weight_keys(&snapshot.names);
+    vital.extend([snapshot.target_key(), snapshot.primary_key()]);
+    for key in vital {
+        if !snapshot.objects.contains_key(&key) {
+            snapshot.keys.remove(&key);
+            read(cluster, snapshot, &key).await;
+        }
+    }
+}
+
+/// What the lists of the pass hold for this canary, and whether its plug-ins are known.
+fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotError> {
     let names = layout::names(canary);
     let resolved = problems::resolve(canary, &names, &world.policy, &world.metrics_server)
         .map_err(SnapshotError::Invalid)?;
@@ -93,7 +107,7 @@ fn listed(world: &World, canary: &Canary) -> Result<Snapshot, SnapshotError> {
         .filter(|_| canary.metadata.deletion_timestamp.is_none());
     problems.extend(contested.into_iter().flatten().cloned());
     let stored = canary.status.clone().unwrap_or_default();
-    Ok(Snapshot {
+    let snapshot = Snapshot {
         now: world.now,
         canary: canary.clone(),
         names,
@@ -122,7 +136,8 @@ fn listed(world: &World, canary: &Canary) -> Result<Snapshot, SnapshotError> {
         rivals: Vec::new(),
         moves_to: None,
         current: OnceLock::new(),
-    })
+    };
+    Ok((snapshot, resolved.is_known))
 }
 
 /// Time for which a Canary was suspended counts for no clock.

@@ -26,6 +26,8 @@ pub(super) struct Resolved {
     pub(super) workload: &'static dyn Workload,
     pub(super) autoscaler: Option<&'static dyn Autoscaler>,
     pub(super) problems: Vec<Problem>,
+    /// Whether the plug-ins are those that the Canary names, and do not only stand in for them.
+    pub(super) is_known: bool,
 }
 
 /// Everything that the manifest names.
@@ -56,6 +58,7 @@ pub(super) fn resolve(
     // A Canary that was never acted upon is told what is wrong with it, whatever that is.
     let status = canary.status.as_ref();
     let is_new = status.is_none_or(|status| status.phase.is_none());
+    let is_known = router.is_some() && workload.is_some();
     let router = router.or_else(|| is_new.then(routers::splitting_nothing));
     let workload = workload.or_else(|| is_new.then(workloads::first));
     let (Some(router), Some(workload)) = (router, workload) else {
@@ -98,6 +101,7 @@ pub(super) fn resolve(
         workload,
         autoscaler,
         problems,
+        is_known,
     })
 }
 
