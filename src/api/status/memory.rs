@@ -163,7 +163,7 @@ pub struct Scale {
     /// Replicas of the primary when status was last written: one that was lost is made again with as
     /// many.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub primary: Option<i64>,
+    pub primary_replicas: Option<i64>,
 
     /// Replicas that a primary needs in order to take over from the canary that is being promoted.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -77,7 +77,10 @@ fn awake(snapshot: &Snapshot, status: &CanaryStatus, primary: Value) -> Value {
         status.phase,
         Some(Phase::Promoting | Phase::Finalising | Phase::Failed)
     );
-    let had = status.scale.as_ref().and_then(|scale| scale.primary);
+    let had = status
+        .scale
+        .as_ref()
+        .and_then(|scale| scale.primary_replicas);
     let has_traffic = snapshot.weight() > 0 || wanted_weight(status) > 0;
     if is_ending && has_traffic && snapshot.workload.replicas(&primary) == 0 {
         return snapshot.workload.scaled(&primary, had.unwrap_or(1).max(1));
@@ -132,7 +135,10 @@ fn made(snapshot: &Snapshot, status: &CanaryStatus, desired: &mut Desired) -> Op
     configs::copies(snapshot, workload.template(source), desired);
     let mut primary = workload.new_primary(&snapshot.view(), source);
     if !is_first {
-        let had = status.scale.as_ref().and_then(|scale| scale.primary);
+        let had = status
+            .scale
+            .as_ref()
+            .and_then(|scale| scale.primary_replicas);
         let replicas = workload.replicas(&primary).max(had.unwrap_or(0));
         primary = workload.scaled(&primary, replicas);
     }

@@ -151,7 +151,7 @@ impl Claim<'_> {
         if let Some(scale) = &mut self.status.scale
             && let Some(replicas) = replicas.filter(|replicas| *replicas > 0)
         {
-            scale.primary = Some(replicas);
+            scale.primary_replicas = Some(replicas);
         }
     }
 

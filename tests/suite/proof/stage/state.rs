@@ -39,7 +39,7 @@ const TIMES: [&str; 17] = [
     "analysisSeconds",
     "analysisSecondsSum",
 ];
-const COUNTS: [&str; 17] = [
+const COUNTS: [&str; 18] = [
     "uid",
     "resourceVersion",
     "generation",
@@ -49,6 +49,8 @@ const COUNTS: [&str; 17] = [
     "step",
     "configVersions",
     "reason",
+    // Of the primary, when the last claim was made: an autoscaler changes it meanwhile.
+    "primaryReplicas",
     "clusterIP",
     "clusterIPs",
     "nodePort",
