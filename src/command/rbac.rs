@@ -159,10 +159,12 @@ fn of_cluster(settings: &Settings) -> Result<Vec<Value>, String> {
             .await
             .map_err(|error| io::cluster::chain(&error))?;
         let cluster = Cluster::new(io.kube_client());
-        let mut objects = cluster
+        let listed = cluster
             .list(&CANARY, &settings.scope, None)
             .await
             .map_err(|error| crate::pass::could_not_start(&error))?;
+        let listed = listed.into_iter().map(|listed| listed.object);
+        let mut objects = listed.collect::<Result<Vec<_>, _>>()?;
         let mut targets = Vec::new();
         for canary in &mut objects {
             // Items of a list come without these.

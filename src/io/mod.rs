@@ -66,6 +66,9 @@ pub enum WireError {
     /// found out by reading, never by sending it again.
     #[error("{0}")]
     NoAnswer(String),
+    /// The answer came and was larger than the limit. What was asked has been carried out.
+    #[error("{0}")]
+    TooLarge(String),
 }
 
 impl Io {

@@ -40,12 +40,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A page of a LIST is the largest answer: 500 objects of 100 KiB would fit.
+            // A page of a LIST is the largest answer: 500 objects of 16 KiB fit, of larger ones
+            // fewer are asked for. A single object is smaller than etcd's limit of 1.5 MiB.
             kubernetes: Limit {
                 connect: Duration::from_secs(5),
                 read: Duration::from_secs(10),
                 total: Duration::from_secs(30),
-                body: 64 << 20,
+                body: 8 << 20,
             },
             plain: Limit {
                 connect: Duration::from_secs(2),
@@ -148,6 +149,7 @@ pub(super) async fn limited(
         Ok(Ok(response)) => Ok(response),
         Ok(Err(WireError::NotSent(why))) => Err(WireError::NotSent(format!("{what}: {why}"))),
         Ok(Err(WireError::NoAnswer(why))) => Err(WireError::NoAnswer(format!("{what}: {why}"))),
+        Ok(Err(WireError::TooLarge(why))) => Err(WireError::TooLarge(format!("{what}: {why}"))),
         // It may have been about to connect still, but nobody knows.
         Err(_) => Err(WireError::NoAnswer(format!(
             "{what}: no answer within {:?}",
@@ -157,12 +159,16 @@ pub(super) async fn limited(
 }
 
 /// The whole response, if it comes in time and is not larger than allowed.
-pub(super) async fn whole<B>(response: Response<B>, limit: Limit) -> Result<Response<Bytes>, String>
+pub(super) async fn whole<B>(
+    response: Response<B>,
+    limit: Limit,
+) -> Result<Response<Bytes>, WireError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let too_large = || format!("the answer is larger than {} bytes", limit.body);
+    let too_large =
+        || WireError::TooLarge(format!("the answer is larger than {} bytes", limit.body));
     let (parts, body) = response.into_parts();
     if body.size_hint().lower() > u64::try_from(limit.body).unwrap_or(u64::MAX) {
         return Err(too_large());
@@ -171,10 +177,13 @@ where
     let mut bytes = BytesMut::new();
     while let Some(frame) = tokio::time::timeout(limit.read, body.frame())
         .await
-        .map_err(|_| format!("the answer stopped for {:?}", limit.read))?
+        .map_err(|_| WireError::NoAnswer(format!("the answer stopped for {:?}", limit.read)))?
     {
         // Anything but data is trailers, which nobody reads.
-        let Ok(data) = frame.map_err(|why| cause(&*why.into()))?.into_data() else {
+        let Ok(data) = frame
+            .map_err(|why| WireError::NoAnswer(cause(&*why.into())))?
+            .into_data()
+        else {
             continue;
         };
         if data.len() > limit.body - bytes.len() {

@@ -14,6 +14,7 @@ pub mod snapshot;
 pub mod step;
 pub mod terms;
 pub mod totals;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +100,8 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
         }
     }
     let world = Arc::new(world);
-    let mut tasks = futures::stream::iter(chosen(&world, options).map(|canary| {
+    let budget = budget(options);
+    let mut tasks = futures::stream::iter(chosen(&world, options).into_iter().map(|canary| {
         let (world, io, options) = (world.clone(), io.clone(), options.clone());
         async move {
             let name = name_of(&canary);
@@ -108,13 +110,19 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
             }
             let mut handling =
                 tokio::spawn(async move { Box::pin(handle(&io, &options, &world, &canary)).await });
-            match tokio::time::timeout_at(deadline, &mut handling).await {
+            let its_end = tokio::time::Instant::now() + budget;
+            match tokio::time::timeout_at(deadline.min(its_end), &mut handling).await {
                 Ok(Ok(handled)) => handled,
                 Ok(Err(_)) => Handled::new(&name, Outcome::Failed, "a bug: handling it panicked"),
                 Err(_) => {
                     // As if the process had been killed there: the next pass goes on.
                     handling.abort();
-                    Handled::new(&name, Outcome::NotReached, "the pass ran out of time")
+                    let why = if its_end < deadline {
+                        format!("it took longer than {budget:?}, its share of the pass")
+                    } else {
+                        "the pass ran out of time".to_owned()
+                    };
+                    Handled::new(&name, Outcome::NotReached, &why)
                 }
             }
         }
@@ -125,7 +133,7 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     }
     drop(tasks);
     if !options.dry_run {
-        let waiting = outbox::waiting(&world.canaries, &report);
+        let waiting = outbox::waiting(&options.policy.cluster_name, &world.canaries, &report);
         let places = &options.places;
         let told = Box::pin(outbox::deliver(io, &cluster, places, &waiting));
         // Whatever becomes of it, no canary waits for it.
@@ -163,21 +171,21 @@ pub async fn stopped(stop: &AtomicBool) {
     }
 }
 
-/// The canaries of this pass, those first that have waited longest.
-fn chosen(world: &World, options: &Options) -> impl Iterator<Item = Canary> + use<> {
-    let mut canaries: Vec<Canary> = world
-        .canaries
-        .iter()
-        .filter(|canary| is_chosen(options, &name_of(canary)))
-        .cloned()
-        .collect();
-    canaries.sort_by_key(|canary| {
-        canary
-            .status
-            .as_ref()
-            .and_then(|status| status.last_transition_time.as_ref().map(|time| time.0))
-    });
-    canaries.into_iter()
+/// The canaries of this pass, in the order of their turns.
+fn chosen(world: &World, options: &Options) -> Vec<Canary> {
+    let canaries = world.canaries.iter();
+    let chosen = canaries.filter(|canary| is_chosen(options, &name_of(canary)));
+    turns::ordered(chosen.cloned().collect(), world.now)
+}
+
+/// How much of the pass one canary may take: a slow metrics system or a heavy manifest of one is no
+/// reason to leave out the others. One that was asked for by name has all of it.
+fn budget(options: &Options) -> Duration {
+    if options.canary.is_some() {
+        options.deadline
+    } else {
+        options.deadline * 2 / 5
+    }
 }
 
 /// Whether the pass is about this canary, by `namespace/name`.

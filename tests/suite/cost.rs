@@ -12,6 +12,7 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
+use crate::bed;
 use crate::bed::audit::AuditEvent;
 use crate::bed::wait::until;
 use crate::podinfo::Podinfo;
@@ -75,6 +76,64 @@ async fn idle_canaries_cost_nothing_and_a_weight_step_its_writes() {
         .expect("the namespace can be deleted");
 }
 
+/// Deployments that are nobody's, and how large each is.
+const OTHERS: usize = 3_000;
+const OTHERS_BYTES: usize = 7_000;
+const CANARIES: usize = 100;
+
+/// A bench, not a test: how much memory a pass takes in a cluster that has much beside its canaries.
+/// The static program where DAVY_TEST_STATIC names it; beside it the one that TEST_DAVY_BEFORE names.
+///
+/// ```text
+/// DAVY_TEST_CLUSTER=required cargo test --test suite -- --ignored --nocapture memory_of_a_pass
+/// ```
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a bench"]
+async fn memory_of_a_pass_beside_much_that_is_nobodys() {
+    let Some(python) = bed::program("python3").unwrap_or_else(|error| panic!("{error}")) else {
+        return;
+    };
+    let Some(podinfo) = Podinfo::begin("memory").await else {
+        return;
+    };
+    make(&podinfo, 0..CANARIES).await;
+    until_rested(&podinfo, CANARIES).await;
+    let others = (0..OTHERS).map(nobodys).collect();
+    create(&podinfo, "apps/v1", "Deployment", others).await;
+    let now = std::env::var_os("DAVY_TEST_STATIC");
+    let now = now.unwrap_or_else(|| env!("CARGO_BIN_EXE_davy").into());
+    let programs = [
+        ("now", Some(now)),
+        ("before", std::env::var_os("TEST_DAVY_BEFORE")),
+    ];
+    for (name, program) in programs {
+        let Some(program) = program else { continue };
+        for _ in 0..3 {
+            let call = podinfo.davy(&["run"]).weighed(&python, &program);
+            let ended = tokio::task::block_in_place(|| call.run()).with_code(0);
+            let weight = ended.errors.lines().last().unwrap_or_default();
+            tell(&format!("{name}: {weight}\n"));
+        }
+    }
+}
+
+/// A Deployment without pods that no Canary names.
+fn nobodys(number: usize) -> Value {
+    let name = format!("nobodys-{number}");
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "annotations": {"filling": "x".repeat(OTHERS_BYTES)}},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "a", "image": "stefanprodan/podinfo:1.0.0"}]},
+            },
+        },
+    })
+}
+
 /// How often each verb was asked of each resource.
 type Requests = BTreeMap<String, usize>;
 
@@ -111,7 +170,11 @@ fn difference(more: &Requests, less: &Requests) -> Requests {
 
 fn counted(events: &[AuditEvent]) -> Requests {
     let mut requests = Requests::new();
-    for event in events {
+    // Further pages of a list are of the objects that there are, not of the canaries' doings.
+    let first_pages = events
+        .iter()
+        .filter(|event| !event.uri.contains("continue="));
+    for event in first_pages {
         let resource = match &*event.subresource {
             "" => event.resource.clone(),
             subresource => format!("{}/{subresource}", event.resource),
@@ -193,20 +256,27 @@ async fn make(podinfo: &Podinfo, numbers: std::ops::Range<usize>) {
         "Canary",
     ] {
         let objects: Vec<Value> = numbers.clone().filter_map(|n| object(kind, n)).collect();
-        let api_version = objects[0]["apiVersion"].as_str().unwrap_or_default();
-        let namespace = Some(podinfo.namespace.as_str());
-        let api = podinfo.cluster.objects(api_version, kind, namespace).await;
-        let api = &api;
-        futures::stream::iter(objects)
-            .map(|object| async move {
-                let object: DynamicObject = serde_json::from_value(object).expect("an object");
-                api.create(&PostParams::default(), &object).await
-            })
-            .buffer_unordered(AT_ONCE)
-            .try_for_each(async |_| Ok(()))
-            .await
-            .unwrap_or_else(|error| panic!("creating {kind}: {error}"));
+        let api_version = objects[0]["apiVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        create(podinfo, &api_version, kind, objects).await;
     }
+}
+
+async fn create(podinfo: &Podinfo, api_version: &str, kind: &str, objects: Vec<Value>) {
+    let namespace = Some(podinfo.namespace.as_str());
+    let api = podinfo.cluster.objects(api_version, kind, namespace).await;
+    let api = &api;
+    futures::stream::iter(objects)
+        .map(|object| async move {
+            let object: DynamicObject = serde_json::from_value(object).expect("an object");
+            api.create(&PostParams::default(), &object).await
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_for_each(async |_| Ok(()))
+        .await
+        .unwrap_or_else(|error| panic!("creating {kind}: {error}"));
 }
 
 fn object(kind: &str, number: usize) -> Option<Value> {

@@ -70,13 +70,13 @@ async fn last_records(settings: &Settings) -> Result<BTreeMap<String, String>, S
     let cluster = Cluster::new(io.kube_client());
     let canaries = cluster.list(&CANARY, &settings.scope, None).await;
     let canaries = canaries.map_err(|error| crate::pass::could_not_start(&error))?;
-    let last = canaries.iter().filter_map(|canary| {
+    let last = canaries.into_iter().filter_map(|listed| {
+        let canary = listed.object.ok()?;
         let waits = !canary["status"]["outbox"]
             .as_array()
             .is_none_or(Vec::is_empty);
         let digest = canary["status"]["lastRecord"].as_str().filter(|_| !waits)?;
-        let text = |field: &str| canary["metadata"][field].as_str().unwrap_or_default();
-        let name = format!("Canary {}/{}", text("namespace"), text("name"));
+        let name = format!("Canary {}/{}", listed.namespace, listed.name);
         Some((name, digest.to_owned()))
     });
     Ok(last.collect())

@@ -80,7 +80,7 @@ pub(super) fn wire(config: &kube::Config, limit: Limit) -> Result<Wire, Error> {
                         WireError::NotSent(text)
                     }
                 })?;
-            whole(response, limit).await.map_err(WireError::NoAnswer)
+            whole(response, limit).await
         })
     })))
 }

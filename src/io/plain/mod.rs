@@ -54,7 +54,7 @@ fn wire_with(limit: Limit, allowed: Arc<Allowed>, lookup: Lookup) -> Wire {
                 }
             });
             match response.await {
-                Err(WireError::NoAnswer(_)) if is_untrusted => {
+                Err(WireError::NoAnswer(_) | WireError::TooLarge(_)) if is_untrusted => {
                     Err(WireError::NoAnswer(format!("{what}: {UNUSABLE}")))
                 }
                 response => response,
@@ -140,7 +140,7 @@ async fn send_checked(
             tracing::warn!(host, why, "{UNUSABLE}");
             unsent(UNUSABLE.to_owned())
         }
-        Err((WireError::NoAnswer(why), None)) => {
+        Err((WireError::NoAnswer(why) | WireError::TooLarge(why), None)) => {
             tracing::warn!(host, why, "{UNUSABLE}");
             Err(WireError::NoAnswer(UNUSABLE.to_owned()))
         }
@@ -174,7 +174,7 @@ async fn send(
     let response = whole(Response::from(response), limit).await;
     response
         .map(|response| response.map(|body| secrets.without(body)))
-        .map_err(|why| (WireError::NoAnswer(why), None))
+        .map_err(|why| (why, None))
 }
 
 /// The policy's refusal of an address that a name led to.

@@ -13,8 +13,12 @@ use crate::objects::hash::config_checksum;
 use crate::objects::{Key, Objects, Problem, configs};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::layout;
+use futures::StreamExt;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Reads of one canary that are under way together.
+const READS_AT_ONCE: usize = 8;
 
 /// The snapshot of one canary: what was listed, and what only it needs.
 ///
@@ -57,12 +61,8 @@ async fn confirm_what_is_gone(cluster: &Cluster, snapshot: &mut Snapshot) {
     }
     let mut vital = snapshot.router.weight_keys(&snapshot.names);
     vital.extend([snapshot.target_key(), snapshot.primary_key()]);
-    for key in vital {
-        if !snapshot.objects.contains_key(&key) {
-            snapshot.keys.remove(&key);
-            read(cluster, snapshot, &key).await;
-        }
-    }
+    vital.retain(|key| !snapshot.objects.contains_key(key));
+    read_again(cluster, snapshot, vital).await;
 }
 
 /// What the lists of the pass hold for this canary, and whether its plug-ins are known.
@@ -84,7 +84,7 @@ fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotEr
     let mut unread = BTreeSet::new();
     let mut unreachable = Vec::new();
     for key in &keys {
-        let Some(why) = world.unreadable(key.kind) else {
+        let Some(why) = world.unreadable(&names.namespace, key) else {
             continue;
         };
         if vital.contains(key.kind) {
@@ -201,30 +201,51 @@ async fn read_restored(world: &World, snapshot: &mut Snapshot) -> Result<(), Sna
     Ok(())
 }
 
-/// Reads one object into the snapshot.
-pub(super) async fn read(cluster: &Cluster, snapshot: &mut Snapshot, key: &Key) {
-    if snapshot.keys.contains(key) {
-        return;
-    }
-    snapshot.keys.insert(key.clone());
-    snapshot.unread.remove(key);
-    let namespace = snapshot.names.namespace.clone();
-    match cluster.get(key.kind, &namespace, &key.name).await {
-        Ok(object) => {
-            snapshot.objects.insert(key.clone(), Arc::new(object));
-        }
-        Err(Error::NotFound) => {
-            snapshot.objects.remove(key);
-        }
-        Err(error) => {
-            let why = format!(
-                "reading {} {namespace}/{}: {error}",
-                key.kind.kind, key.name
-            );
-            snapshot.unread.insert(key.clone());
-            snapshot.unreachable.push(why);
+/// Reads objects into the snapshot, some of them at a time: an application may have many configs.
+pub(super) async fn read(
+    cluster: &Cluster,
+    snapshot: &mut Snapshot,
+    keys: impl IntoIterator<Item = Key>,
+) {
+    let mut unknown: Vec<Key> = Vec::new();
+    for key in keys {
+        if snapshot.keys.insert(key.clone()) {
+            snapshot.unread.remove(&key);
+            unknown.push(key);
         }
     }
+    let namespace = &snapshot.names.namespace.clone();
+    let reads = unknown.into_iter().map(|key| async move {
+        let object = cluster.get(key.kind, namespace, &key.name).await;
+        (key, object)
+    });
+    let mut reads = futures::stream::iter(reads).buffered(READS_AT_ONCE);
+    while let Some((key, object)) = reads.next().await {
+        match object {
+            Ok(object) => {
+                snapshot.objects.insert(key, Arc::new(object));
+            }
+            Err(Error::NotFound) => {
+                snapshot.objects.remove(&key);
+            }
+            Err(error) => {
+                let why = format!(
+                    "reading {} {namespace}/{}: {error}",
+                    key.kind.kind, key.name
+                );
+                snapshot.unread.insert(key);
+                snapshot.unreachable.push(why);
+            }
+        }
+    }
+}
+
+/// Reads objects again, whatever is known of them.
+pub(super) async fn read_again(cluster: &Cluster, snapshot: &mut Snapshot, keys: Vec<Key>) {
+    for key in &keys {
+        snapshot.keys.remove(key);
+    }
+    read(cluster, snapshot, keys).await;
 }
 
 /// Reads the primary's earlier templates while a promotion may fail or has failed.
@@ -259,6 +280,7 @@ async fn read_history(cluster: &Cluster, snapshot: &mut Snapshot) {
     };
     snapshot.history = listed
         .into_iter()
+        .filter_map(|listed| listed.object.ok())
         .filter(|object| {
             let owners = object["metadata"]["ownerReferences"].as_array();
             owners

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use crate::api::status::Phase;
 use crate::io::cluster::Cluster;
 use crate::objects::hash::config_checksum;
-use crate::objects::references::Reference;
-use crate::objects::{CONFIG_MAP, Key, SECRET, configs, references};
+use crate::objects::{CONFIG_MAP, Key, Problem, SECRET, configs, references};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::Strategy;
 
 use super::World;
-use super::canary::read;
+use super::canary::{read, read_again};
+
+/// ConfigMaps and Secrets of one canary: each costs a request, and an application that refers to
+/// more would use up what is there for all.
+const TRACKED_MAX: usize = 128;
 
 /// Whether this pass may copy the target to the primary, or back: then contents are needed.
 fn may_copy(snapshot: &Snapshot) -> bool {
@@ -45,21 +48,35 @@ pub(super) async fn read_configs(cluster: &Cluster, world: &World, snapshot: &mu
         let restored = snapshot.restored.clone();
         let restored = restored.as_ref().map(|restored| &restored.template);
         let templates = [Some(&template), restored].into_iter().flatten();
-        for Reference { key, .. } in templates.flat_map(references::of) {
+        let mut references: Vec<Key> = templates
+            .flat_map(references::of)
+            .map(|reference| reference.key)
+            .collect();
+        if references.len() > TRACKED_MAX {
+            let text = format!(
+                "the pod template of {} {} refers to {} ConfigMaps and Secrets; at most \
+                 {TRACKED_MAX} are tracked",
+                snapshot.workload.kind().kind,
+                snapshot.names.target,
+                references.len(),
+            );
+            snapshot.problems.push(Problem(text));
+            references.truncate(TRACKED_MAX);
+        }
+        let mut needed = Vec::new();
+        for key in references {
             if *key.kind == CONFIG_MAP && !copying {
                 take_listed(world, snapshot, &key);
                 continue;
             }
-            read(cluster, snapshot, &key).await;
             if copying {
-                read(cluster, snapshot, &configs::copy_key(&key)).await;
-                read(cluster, snapshot, &configs::previous_key(&key)).await;
+                needed.extend([configs::copy_key(&key), configs::previous_key(&key)]);
             }
+            needed.push(key);
         }
-        for key in configs::unread(&snapshot.view(), &template) {
-            snapshot.keys.remove(&key);
-            read(cluster, snapshot, &key).await;
-        }
+        read(cluster, snapshot, needed).await;
+        let unread = configs::unread(&snapshot.view(), &template);
+        read_again(cluster, snapshot, unread).await;
         match configs::checksums(&snapshot.view(), &template) {
             Ok(checksums) => {
                 snapshot.checksums = checksums.tracked;
@@ -91,9 +108,7 @@ pub(super) async fn read_configs(cluster: &Cluster, world: &World, snapshot: &mu
             (object.api_version == "v1").then(|| Key::new(kind, &*object.name))
         })
         .collect();
-    for key in named {
-        read(cluster, snapshot, &key).await;
-    }
+    read(cluster, snapshot, named).await;
 }
 
 /// Takes the metadata of a ConfigMap from the list of the pass.
@@ -102,7 +117,7 @@ fn take_listed(world: &World, snapshot: &mut Snapshot, key: &Key) {
         return;
     }
     snapshot.keys.insert(key.clone());
-    if let Some(why) = world.unreadable(key.kind) {
+    if let Some(why) = world.unreadable(&snapshot.names.namespace, key) {
         snapshot.unread.insert(key.clone());
         if !snapshot.unreachable.contains(&why) {
             snapshot.unreachable.push(why);
@@ -130,25 +145,27 @@ fn expected_copies(snapshot: &Snapshot) -> BTreeMap<String, String> {
 /// gone or was changed is written again from the config itself, or from what was kept of it.
 async fn read_copies(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) {
     let promoted = expected_copies(snapshot);
-    for name in promoted.keys() {
-        let Some(config) = configs::key_of_status(name) else {
-            continue;
-        };
-        let copy = configs::copy_key(&config);
+    let configs: Vec<Key> = promoted
+        .keys()
+        .filter_map(|name| configs::key_of_status(name))
+        .collect();
+    let mut secrets = Vec::new();
+    for copy in configs.iter().map(configs::copy_key) {
         if *copy.kind == CONFIG_MAP {
             take_listed(world, snapshot, &copy);
         } else {
-            read(cluster, snapshot, &copy).await;
-        }
-        let is_known = configs::is_at_known_version(&snapshot.view(), &copy);
-        if is_known {
-            continue;
-        }
-        for key in [copy, config.clone(), configs::previous_key(&config)] {
-            snapshot.keys.remove(&key);
-            read(cluster, snapshot, &key).await;
+            secrets.push(copy);
         }
     }
+    read(cluster, snapshot, secrets).await;
+    let mut unknown = Vec::new();
+    for config in configs {
+        let copy = configs::copy_key(&config);
+        if !configs::is_at_known_version(&snapshot.view(), &copy) {
+            unknown.extend([copy, configs::previous_key(&config), config]);
+        }
+    }
+    read_again(cluster, snapshot, unknown).await;
     // A later pass need not look at what is as it was promoted.
     for (name, checksum) in &promoted {
         let Some(copy) = configs::key_of_status(name).map(|config| configs::copy_key(&config))

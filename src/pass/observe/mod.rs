@@ -8,13 +8,14 @@ mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::StreamExt;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::api::canary::Canary;
 use crate::api::status::Phase;
-use crate::io::cluster::{Cluster, Error, Scope};
+use crate::io::cluster::{Cluster, Error, Listed, Scope};
 use crate::objects::configs::{copy_key, key_of_status};
 use crate::objects::{
     CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, references,
@@ -26,6 +27,12 @@ use crate::{routers, workloads};
 use restored::Promotions;
 
 pub use canary::snapshot;
+
+/// Lists of namespaces that are under way together.
+const LISTS_AT_ONCE: usize = 8;
+
+/// What canaries name, by namespace.
+type Keys = BTreeMap<String, BTreeSet<Key>>;
 
 /// Everything that was listed once for all canaries of a pass.
 pub struct World {
@@ -43,8 +50,9 @@ pub struct World {
     objects: BTreeMap<String, Objects>,
     /// Other objects of the routers' kinds, by namespace: some may claim what a canary's do.
     others: BTreeMap<String, Objects>,
-    /// Kinds that could not be read; only canaries that need them are held up.
-    unreadable: Vec<(&'static Kind, Error)>,
+    /// What could not be read, and why: a kind, in one namespace where one is named, or one object of
+    /// it. Only canaries that need it are held up.
+    unreadable: Vec<(&'static Kind, Option<String>, Option<String>, String)>,
 }
 
 /// Reads the Canaries of `scope` and every object that they name. From `records` it is read later,
@@ -61,18 +69,24 @@ pub async fn world(
     let mut malformed = Vec::new();
     // Before any of their objects: objects read first would let a fresh claim stand on a stale
     // route.
-    for item in cluster.list(&CANARY, scope, None).await? {
-        let name = format!(
-            "{}/{}",
-            item["metadata"]["namespace"].as_str().unwrap_or_default(),
-            item["metadata"]["name"].as_str().unwrap_or_default()
-        );
-        match serde_json::from_value::<Canary>(item) {
+    for Listed {
+        namespace,
+        name,
+        object,
+    } in all_canaries(cluster, scope).await?
+    {
+        let canary = object.and_then(|object| {
+            serde_json::from_value::<Canary>(object).map_err(|error| error.to_string())
+        });
+        match canary {
             Ok(canary) => canaries.push(canary),
-            Err(error) => malformed.push((name, Problem(format!("not a valid Canary: {error}")))),
+            Err(why) => malformed.push((
+                format!("{namespace}/{name}"),
+                Problem(format!("not a valid Canary: {why}")),
+            )),
         }
     }
-    let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+    let mut wanted: Keys = BTreeMap::new();
     for canary in canaries.iter().filter(|canary| !is_left_alone(canary)) {
         let names = Names::of(canary);
         wanted
@@ -93,19 +107,92 @@ pub async fn world(
         unreadable: Vec::new(),
     };
     let kinds: BTreeSet<&'static Kind> = wanted.values().flatten().map(|key| key.kind).collect();
-    let lists = kinds.into_iter().map(|kind| async move {
-        let listed = cluster.list(kind, scope, None).await;
-        (kind, listed)
-    });
-    for (kind, listed) in futures::future::join_all(lists).await {
-        world.keep(kind, kind.kind, listed, &wanted);
+    let lists = kinds
+        .into_iter()
+        .map(|kind| list(cluster, scope, kind, false, &wanted));
+    for lists in futures::future::join_all(lists).await {
+        for (kind, namespace, listed) in lists {
+            world.keep(kind, namespace, kind.kind, listed, &wanted);
+        }
     }
     let config_maps = world.config_maps();
     if !config_maps.is_empty() {
-        let listed = cluster.list_metadata(&CONFIG_MAP, scope).await;
-        world.keep(&CONFIG_MAP, "PartialObjectMetadata", listed, &config_maps);
+        let lists = list(cluster, scope, &CONFIG_MAP, true, &config_maps).await;
+        for (kind, namespace, listed) in lists {
+            world.keep(
+                kind,
+                namespace,
+                "PartialObjectMetadata",
+                listed,
+                &config_maps,
+            );
+        }
     }
     Ok(world)
+}
+
+/// Every Canary. An API server that starts says when it will answer; the pass has a deadline.
+async fn all_canaries(cluster: &Cluster, scope: &Scope) -> Result<Vec<Listed>, Error> {
+    loop {
+        match cluster.list(&CANARY, scope, None).await {
+            Err(Error::Busy { seconds, message }) => {
+                tracing::warn!(seconds, message, "the API server is busy");
+                tokio::time::sleep(Duration::from_secs(seconds.max(1))).await;
+            }
+            listed => return listed,
+        }
+    }
+}
+
+/// The objects of one kind that canaries name. Whoever may not list a kind in the whole cluster may
+/// have the right to in the namespaces that it is about: then there is a list for each of them.
+async fn list(
+    cluster: &Cluster,
+    scope: &Scope,
+    kind: &'static Kind,
+    metadata_only: bool,
+    wanted: &Keys,
+) -> Vec<(&'static Kind, Option<String>, Result<Vec<Listed>, Error>)> {
+    match list_in(cluster, scope, kind, metadata_only, wanted).await {
+        Err(Error::Refused { code: 403, .. }) if *scope == Scope::Cluster => {}
+        listed => return vec![(kind, None, listed)],
+    }
+    let mut namespaces: Vec<String> = Vec::new();
+    for (namespace, keys) in wanted {
+        if keys.iter().any(|key| *key.kind == *kind) {
+            namespaces.push(namespace.clone());
+        }
+    }
+    let lists = namespaces.into_iter().map(|namespace| async move {
+        let scope = Scope::Namespace(namespace.clone());
+        let listed = list_in(cluster, &scope, kind, metadata_only, wanted).await;
+        (kind, Some(namespace), listed)
+    });
+    futures::stream::iter(lists)
+        .buffered(LISTS_AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn list_in(
+    cluster: &Cluster,
+    scope: &Scope,
+    kind: &'static Kind,
+    metadata_only: bool,
+    wanted: &Keys,
+) -> Result<Vec<Listed>, Error> {
+    // A route of another name may claim the same hosts.
+    let is_route = routers::kinds().any(|route| *route == *kind);
+    let is_wanted = |namespace: &str, name: &str| {
+        wanted.get(namespace).is_some_and(|keys| {
+            !name.is_empty() && (is_route || keys.contains(&Key::new(kind, name)))
+        })
+    };
+    if metadata_only {
+        cluster.list_wanted_metadata(kind, scope, is_wanted).await
+    } else {
+        cluster.list_wanted(kind, scope, is_wanted).await
+    }
 }
 
 /// The objects that every canary has, whatever its phase: those that its traffic goes through, and
@@ -146,45 +233,58 @@ fn keys_of(canary: &Canary, names: &Names, provider: &str, target_kind: &str) ->
 }
 
 impl World {
-    /// Keeps of a list what canaries name; a large cluster has much else.
+    /// Keeps what was listed, of all namespaces or one.
     fn keep(
         &mut self,
         kind: &'static Kind,
+        namespace: Option<String>,
         named: &str,
-        listed: Result<Vec<Value>, Error>,
-        wanted: &BTreeMap<String, BTreeSet<Key>>,
+        listed: Result<Vec<Listed>, Error>,
+        wanted: &Keys,
     ) {
-        let items = match listed {
-            Ok(items) => items,
-            Err(error) => return self.unreadable.push((kind, error)),
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                let why = format!("listing {}: {error}", kind.plural);
+                return self.unreadable.push((kind, namespace, None, why));
+            }
         };
-        for mut item in items {
-            let namespace = item["metadata"]["namespace"].as_str().unwrap_or_default();
-            let name = item["metadata"]["name"].as_str().unwrap_or_default();
-            let key = Key::new(kind, name);
-            let Some(keys) = wanted.get(namespace) else {
-                continue;
+        for Listed {
+            namespace,
+            name,
+            object,
+        } in listed
+        {
+            let key = Key::new(kind, &*name);
+            let is_named = wanted
+                .get(&namespace)
+                .is_some_and(|keys| keys.contains(&key));
+            let mut object = match object {
+                Ok(object) => object,
+                Err(why) => {
+                    let why = format!("reading {key} in {namespace}: {why}");
+                    self.unreadable
+                        .push((kind, Some(namespace), Some(name), why));
+                    continue;
+                }
             };
-            let kept = if keys.contains(&key) {
-                &mut self.objects
-            } else if routers::kinds().any(|kind| *kind == *key.kind) {
-                &mut self.others
-            } else {
-                continue;
-            };
-            let namespace = namespace.to_owned();
             // Items of a list come without these.
-            item["apiVersion"] = kind.api_version().into();
-            item["kind"] = named.into();
+            object["apiVersion"] = kind.api_version().into();
+            object["kind"] = named.into();
+            let kept = if is_named {
+                &mut self.objects
+            } else {
+                &mut self.others
+            };
             kept.entry(namespace)
                 .or_default()
-                .insert(key, Arc::new(item));
+                .insert(key, Arc::new(object));
         }
     }
 
     /// The ConfigMaps that targets refer to, and the copies that primaries use.
-    fn config_maps(&self) -> BTreeMap<String, BTreeSet<Key>> {
-        let mut wanted: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
+    fn config_maps(&self) -> Keys {
+        let mut wanted: Keys = BTreeMap::new();
         for canary in self.canaries.iter().filter(|_| self.policy.config_tracking) {
             let names = layout::names(canary);
             let kind = layout::current(canary)
@@ -219,11 +319,15 @@ impl World {
         wanted
     }
 
-    /// Why a kind could not be listed, if it could not.
-    fn unreadable(&self, kind: &'static Kind) -> Option<String> {
+    /// Why an object could not be read, if it could not: it by itself, or the list that it is in.
+    fn unreadable(&self, namespace: &str, key: &Key) -> Option<String> {
         let mut unreadable = self.unreadable.iter();
-        let (kind, error) = unreadable.find(|(unreadable, _)| **unreadable == *kind)?;
-        Some(format!("listing {}: {error}", kind.plural))
+        let (.., why) = unreadable.find(|(kind, where_, name, _)| {
+            **kind == *key.kind
+                && where_.as_deref().is_none_or(|it| it == namespace)
+                && name.as_deref().is_none_or(|it| it == key.name)
+        })?;
+        Some(why.clone())
     }
 }
 

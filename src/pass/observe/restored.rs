@@ -121,5 +121,6 @@ fn last(trail: &Trail, cluster: &str, names: &Names) -> Result<Option<Restored>,
         format!("{path}: it holds no pod template, and is newer than those that do")
     })?;
     let record = file.path.clone();
+    let template = crate::records::template(&template);
     Ok(Some(Restored { template, record }))
 }

@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fmt,
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, Sender},
     thread::{self, JoinHandle},
@@ -15,6 +16,14 @@ use serde_json::Value;
 /// A pass ends by itself after 50 s; a binary that is still there after this hangs.
 const DEADLINE: Duration = Duration::from_mins(2);
 
+/// getrusage(2) counts in KiB.
+const WEIGH: &str = "\
+import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN)
+print('peak memory', peak.ru_maxrss, 'KiB, CPU', peak.ru_utime + peak.ru_stime, 's', file=sys.stderr)
+sys.exit(ended.returncode)";
+
 /// A call of `davy` that has not begun.
 pub(crate) struct Program(Command);
 
@@ -22,6 +31,22 @@ impl Program {
     pub(crate) fn new(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_davy"));
         command.args(arguments).env_clear();
+        Self(command)
+    }
+
+    /// The same by a binary of its own, weighed: the peak of its memory is its last line of errors.
+    pub(crate) fn weighed(self, python: &Path, binary: &OsStr) -> Self {
+        let mut command = Command::new(python);
+        command
+            .args(["-c", WEIGH])
+            .arg(binary)
+            .args(self.0.get_args());
+        command.env_clear();
+        for (name, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
         Self(command)
     }
 

@@ -1,16 +1,20 @@
 //! The Kubernetes API as a pass uses it: lists, reads and single conditional writes of JSON
 //! objects. One request a call; nothing is retried here.
 
+mod list;
+
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use kube::client::Body;
 use kube::core::params::{
-    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective,
+    DeleteParams, GetParams, Patch, PatchParams, PostParams, ValidationDirective,
 };
 use kube::core::request::Request;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::io::WireError;
 use crate::objects::{CANARY, Kind};
 
 /// The name under which every write is made, as `kubectl` and other tools see it.
@@ -22,13 +26,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-
-/// Objects of a page. The API server's own controllers use 500; a pass reads a kind at a time and
-/// counts requests.
-const PAGE: u32 = 5_000;
-
-/// A list that is read again from the start this often has a server that cannot keep a snapshot.
-const RESTARTS_MAX: u32 = 3;
 
 /// What the API server, or the way to it, said instead of an answer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -48,10 +45,18 @@ pub enum Error {
     UnknownField(String),
     #[error("{code}: {message}")]
     Refused { code: u16, message: String },
+    /// It has no time now, and says when it will have; an API server that starts does so.
+    #[error("429: {message}")]
+    Busy { seconds: u64, message: String },
+    /// The answer is larger than what is read.
+    #[error("{0}")]
+    TooLarge(String),
     /// Nobody knows whether the request was carried out.
     #[error("no answer: {0}")]
     Unanswered(String),
 }
+
+pub use list::Listed;
 
 /// All namespaces, or one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,65 +74,6 @@ pub struct Cluster {
 impl Cluster {
     pub fn new(client: kube::Client) -> Self {
         Self { client }
-    }
-
-    /// Every object of a kind, consistent and most recent: never from a cache of any age.
-    pub async fn list(
-        &self,
-        kind: &Kind,
-        scope: &Scope,
-        selector: Option<&str>,
-    ) -> Result<Vec<Value>, Error> {
-        self.pages(kind, scope, selector, false).await
-    }
-
-    /// The metadata of every object of a kind, for those whose contents are large and rarely
-    /// needed.
-    pub async fn list_metadata(&self, kind: &Kind, scope: &Scope) -> Result<Vec<Value>, Error> {
-        self.pages(kind, scope, None, true).await
-    }
-
-    async fn pages(
-        &self,
-        kind: &Kind,
-        scope: &Scope,
-        selector: Option<&str>,
-        metadata_only: bool,
-    ) -> Result<Vec<Value>, Error> {
-        let request = Request::new(path(kind, scope)?);
-        let mut restarts = 0;
-        let mut objects = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        params.label_selector = selector.map(str::to_owned);
-        loop {
-            let request = if metadata_only {
-                request.list_metadata(&params)
-            } else {
-                request.list(&params)
-            };
-            let mut page = match self.send(built(request)?).await {
-                // The token is from a snapshot that is gone; a newer one would mix two.
-                Err(Error::Refused { code: 410, .. }) if restarts < RESTARTS_MAX => {
-                    restarts += 1;
-                    objects.clear();
-                    params.continue_token = None;
-                    continue;
-                }
-                page => page?,
-            };
-            let token = page["metadata"]["continue"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
-            let Value::Array(items) = page["items"].take() else {
-                return Err(Error::Unanswered("a list without items".to_owned()));
-            };
-            objects.extend(items);
-            if token.is_empty() {
-                return Ok(objects);
-            }
-            params.continue_token = Some(token);
-        }
     }
 
     pub async fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value, Error> {
@@ -205,24 +151,49 @@ impl Cluster {
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Value, Error> {
+        let body = self.body(request).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Error::Unanswered(format!("not JSON: {error}")))
+    }
+
+    /// The body of an answer that is no refusal.
+    async fn body(&self, request: http::Request<Vec<u8>>) -> Result<Bytes, Error> {
         let unanswered = |error: &dyn std::error::Error| Error::Unanswered(chain(error));
         let response = self
             .client
             .send(request.map(Body::from))
             .await
-            .map_err(|error| unanswered(&error))?;
+            .map_err(|error| too_large(&error).unwrap_or_else(|| unanswered(&error)))?;
         let code = response.status().as_u16();
+        let retry_after = response.headers().get(http::header::RETRY_AFTER).cloned();
         let body = response
             .into_body()
             .collect()
             .await
             .map_err(|error| unanswered(&error))?
             .to_bytes();
-        let value = serde_json::from_slice::<Value>(&body);
         if code < 400 {
-            return value.map_err(|error| Error::Unanswered(format!("not JSON: {error}")));
+            return Ok(body);
         }
-        Err(refusal(code, &value.unwrap_or(Value::Null)))
+        let status = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let retry_after = retry_after.and_then(|text| text.to_str().ok()?.parse().ok());
+        Err(match (refusal(code, &status), retry_after) {
+            (Error::Refused { code: 429, message }, Some(seconds)) => {
+                Error::Busy { seconds, message }
+            }
+            (refusal, _) => refusal,
+        })
+    }
+}
+
+/// Whether it was the size of the answer.
+fn too_large(error: &kube::Error) -> Option<Error> {
+    let kube::Error::Service(error) = error else {
+        return None;
+    };
+    match error.downcast_ref() {
+        Some(WireError::TooLarge(why)) => Some(Error::TooLarge(why.clone())),
+        _ => None,
     }
 }
 
