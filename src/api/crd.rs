@@ -1,12 +1,16 @@
 //! The CustomResourceDefinitions that the types describe, as JSON: what `davy crds` prints and what is
 //! kept in `config/crd`.
 
+use std::sync::LazyLock;
+
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use crate::api::alert_provider::AlertProvider;
 use crate::api::canary::Canary;
 use crate::api::metric_template::MetricTemplate;
+use crate::api::record::Record;
+use crate::api::schema;
 
 /// The definitions to install: of Canary, MetricTemplate and AlertProvider.
 pub fn crds() -> Vec<Value> {
@@ -32,6 +36,23 @@ pub fn crds() -> Vec<Value> {
     serve_as_well(metric_template, &["v1alpha1"]);
     serve_as_well(alert_provider, &["v1alpha1"]);
     crds.into()
+}
+
+/// Cuts a status to what the definition of Canary allows.
+pub fn fit_status(status: &mut Value) {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+        let definition = serde_json::to_value(Canary::crd()).unwrap_or_default();
+        let version = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        version["properties"]["status"].clone()
+    });
+    schema::fit(status, &SCHEMA);
+}
+
+/// A record as it comes back from a status: its digest is of that.
+pub fn stored_record(record: &Record) -> Record {
+    let mut status = json!({ "outbox": [{ "record": record }] });
+    fit_status(&mut status);
+    serde_json::from_value(status["outbox"][0]["record"].take()).unwrap_or_else(|_| record.clone())
 }
 
 /// Serves older versions by the schema of the stored one, which is the union of all, so that nothing

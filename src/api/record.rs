@@ -8,7 +8,6 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::api::analysis::OnNoData;
 use crate::api::schema;
@@ -18,27 +17,36 @@ use crate::api::status::{CheckStatus, Phase, StepEvent};
 pub const VERSION: u32 = 1;
 
 /// One terminal transition of a release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Record {
     /// The form of this record, [`VERSION`].
     pub version: u32,
     /// The program that decided, and its version.
+    #[schemars(length(max = 256))]
     pub tool: String,
     /// As the settings call the cluster.
+    #[schemars(length(max = 253))]
     pub cluster: String,
+    #[schemars(length(max = 63))]
     pub namespace: String,
+    #[schemars(length(max = 253))]
     pub canary: String,
     /// UID of the Canary: another one of the same name has another.
+    #[schemars(length(max = 128))]
     pub uid: String,
     /// Number of the step that was claimed together with this record.
+    #[schemars(range(min = 0))]
     pub step: i64,
     pub outcome: Outcome,
     /// When the step was claimed, however late the record is delivered.
+    #[schemars(schema_with = "schema::time")]
     pub time: Time,
+    #[schemars(length(max = 1024))]
     pub reason: String,
     /// `sha256:` and the digest of the canary's record before this one; none at its first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub previous: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
@@ -46,13 +54,17 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Terms>,
     /// The target's pod template that the primary took over, where the settings ask for it: from
-    /// it a rebuilt cluster goes on.
+    /// it a rebuilt cluster goes on. JSON, as a text, which a definition can bound; the record's
+    /// file has it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Value>,
+    #[schemars(length(max = 262_144))]
+    pub template: Option<String>,
 }
 
 /// How a record came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The primary was made and serves; nothing was released yet.
@@ -122,10 +134,10 @@ pub struct Release {
     #[schemars(schema_with = "schema::time")]
     pub commit_time: Option<Time>,
 
-    /// The pod template that is released, where records are to hold it.
+    /// The pod template that is released, where records are to hold it, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::anything")]
-    pub template: Option<Value>,
+    #[schemars(length(max = 262_144))]
+    pub template: Option<String>,
 
     /// Its steps so far, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -144,7 +156,7 @@ pub struct Release {
 pub struct Version {
     /// Images of its containers, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub images: Vec<String>,
 
     /// Hash of the template.
@@ -194,16 +206,18 @@ pub struct Evidence {
 }
 
 /// What a release was judged by, as it stood when it ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Terms {
     /// Weights in turn; empty where the release goes by iterations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
     pub weights: Vec<u8>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub iterations: i64,
     /// Whether all of the traffic goes to the canary after the last iteration.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
     pub shifts_traffic: bool,
     /// Failed checks that roll back.
     pub threshold: i64,
@@ -213,16 +227,20 @@ pub struct Terms {
     pub on_no_data: OnNoData,
     /// Every check that does not pass counts against `threshold`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
     pub flagger_counting: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
     pub checks: Vec<Check>,
 }
 
 /// One check as it was asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
+    #[schemars(length(max = 253))]
     pub metric: String,
+    #[schemars(length(max = 131_072))]
     pub query: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
@@ -256,12 +274,13 @@ impl OutboxEntry {
 }
 
 /// A message that its channel did not take, and would hardly take a moment later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
     /// How often it was refused.
     pub times: u32,
     /// When it is sent again.
+    #[schemars(schema_with = "schema::time")]
     pub until: Time,
 }
 
@@ -277,53 +296,72 @@ pub enum News {
 }
 
 /// What a release that was rolled back is to become again where its manifest comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Revert {
     /// As the settings call the cluster.
+    #[schemars(length(max = 253))]
     pub cluster: String,
+    #[schemars(length(max = 63))]
     pub namespace: String,
+    #[schemars(length(max = 253))]
     pub canary: String,
     /// UID of the Canary: another one of the same name has another.
+    #[schemars(length(max = 128))]
     pub uid: String,
     /// Number of the step that rolled back.
+    #[schemars(range(min = 0))]
     pub step: i64,
+    #[schemars(schema_with = "schema::time")]
     pub time: Time,
+    #[schemars(length(max = 1024))]
     pub reason: String,
     /// Kind and name of the workload that carries the images.
+    #[schemars(length(max = 63))]
     pub kind: String,
+    #[schemars(length(max = 253))]
     pub name: String,
+    #[schemars(length(max = 32))]
     pub images: Vec<ImageChange>,
 }
 
 /// An image in place of another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImageChange {
     /// What was rolled back.
+    #[schemars(length(max = 1024))]
     pub from: String,
     /// What the primary runs.
+    #[schemars(length(max = 1024))]
     pub to: String,
 }
 
 /// What the Events of one step told, as the event webhook tells it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Told {
+    #[schemars(length(max = 63))]
     pub namespace: String,
     /// Of the Canary.
+    #[schemars(length(max = 253))]
     pub name: String,
     /// UID of the Canary: another one of the same name has another.
+    #[schemars(length(max = 128))]
     pub uid: String,
     /// Number of the step.
+    #[schemars(range(min = 0))]
     pub step: i64,
     /// When the step was claimed, however late this is delivered.
+    #[schemars(schema_with = "schema::time")]
     pub time: Time,
     /// The phase that the step came to.
     pub phase: Phase,
     /// Tells one revision and its configs from another.
+    #[schemars(length(max = 256))]
     pub checksum: String,
     /// In the order in which they happened; at most 5.
+    #[schemars(length(max = 5))]
     pub events: Vec<StepEvent>,
 }
 
@@ -331,6 +369,6 @@ pub struct Told {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde asks for a reference"
 )]
-fn is_zero(number: &i64) -> bool {
+pub(super) fn is_zero(number: &i64) -> bool {
     *number == 0
 }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::canary::Canary;
+use crate::api::crd;
 use crate::api::status::CanaryStatus;
 use crate::io::cluster::{Cluster, Error};
 use crate::objects::CANARY;
@@ -121,11 +122,13 @@ pub(super) async fn write(
     next: &CanaryStatus,
 ) -> Result<Canary, Error> {
     let before = json!(read.status.clone().unwrap_or_default());
+    let mut after = json!(next);
+    crd::fit_status(&mut after);
     let name = read.metadata.name.as_deref().unwrap_or_default();
     let namespace = read.metadata.namespace.as_deref().unwrap_or_default();
     let patch = json!({
         "metadata": { "resourceVersion": read.metadata.resource_version },
-        "status": difference(&before, &json!(next)),
+        "status": difference(&before, &after),
     });
     parse(cluster.patch_status(namespace, name, &patch).await?)
 }

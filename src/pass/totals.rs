@@ -17,7 +17,8 @@ pub fn observe(totals: &mut Totals, seconds: f64) {
     let seconds = seconds.max(0.0);
     let mut counts = buckets(totals);
     let place = BOUNDS.iter().position(|bound| seconds <= *bound);
-    counts[place.unwrap_or(BOUNDS.len())] += 1;
+    let count = &mut counts[place.unwrap_or(BOUNDS.len())];
+    *count = count.saturating_add(1);
     totals.analysis_seconds = counts.into();
     totals.analysis_seconds_sum += seconds;
 }

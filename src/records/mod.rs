@@ -5,12 +5,16 @@ pub mod chain;
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::api::record::{Record, VERSION};
 
 /// The folder of all records in a repository.
 pub const FOLDER: &str = "records";
+
+/// The field that a file has as an object, and a status as its text.
+const TEMPLATE: &str = "template";
 
 /// A file larger than this is no record of ours: they are bounded by what a status may hold.
 const BYTES_MAX: usize = 1 << 20;
@@ -120,9 +124,19 @@ pub fn in_reference(name: &str) -> String {
 /// The file itself. Two passes that deliver one record write the same bytes.
 pub fn bytes(record: &Record) -> Vec<u8> {
     // Nothing in a record can fail to be written; should it ever, the file says so.
-    serde_yaml::to_string(record)
-        .unwrap_or_else(|error| format!("# {error}\n"))
+    let file = serde_yaml::to_value(record).and_then(|mut file| {
+        if let (Some(text), Some(place)) = (&record.template, file.get_mut(TEMPLATE)) {
+            *place = serde_yaml::to_value(template(text))?;
+        }
+        serde_yaml::to_string(&file)
+    });
+    file.unwrap_or_else(|error| format!("# {error}\n"))
         .into_bytes()
+}
+
+/// A pod template of a record; one that is none stays the text that it was.
+pub fn template(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 /// The digest of a record's file, as the next record has it.
@@ -142,7 +156,14 @@ pub fn parse(bytes: &[u8]) -> Result<Record, String> {
         return Err(format!("it is larger than {BYTES_MAX} bytes"));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    let record: Record = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    let mut file: serde_yaml::Value =
+        serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    if let Some(place) = file.get_mut(TEMPLATE).filter(|place| place.is_mapping()) {
+        let template: Value =
+            serde_yaml::from_value(place.clone()).map_err(|error| error.to_string())?;
+        *place = serde_yaml::Value::String(template.to_string());
+    }
+    let record: Record = serde_yaml::from_value(file).map_err(|error| error.to_string())?;
     if record.version > VERSION {
         return Err(format!(
             "it has version {}, and this Davy reads up to {VERSION}",

@@ -3,8 +3,13 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::api::record::{Record, Refusal, Revert, Told};
+
+mod fit;
 pub(super) mod gateway;
 pub(super) mod istio;
+
+pub(super) use fit::fit;
 
 /// A duration in Go's notation, without fractions: what Flagger takes (`30s`, `1m30s`), and hours
 /// and milliseconds too. Flagger's pattern has no end, so it also takes `10sx` and then ignores it.
@@ -36,17 +41,38 @@ pub(super) fn counts(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Only the pass that delivers an entry knows its form, and a later one may keep more.
-pub(super) fn outbox(_: &mut SchemaGenerator) -> Schema {
+/// What waits to be delivered: one of record, told and revert. An enumeration's schema would not be
+/// structural, as the API server wants it.
+pub(super) fn outbox(generator: &mut SchemaGenerator) -> Schema {
+    let refusal = generator.subschema_for::<Refusal>();
+    let record = generator.subschema_for::<Record>();
+    let told = generator.subschema_for::<Told>();
+    let revert = generator.subschema_for::<Revert>();
     json_schema!({
         "type": "array",
         "maxItems": 64,
-        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+        "items": {
+            "type": "object",
+            "description": "One piece of news: a record, the Events of a step, or a revert.",
+            "properties": {
+                "to": {
+                    "description": "Where it is still to arrive.",
+                    "type": "array",
+                    "maxItems": 64,
+                    "items": { "type": "string", "maxLength": 512 },
+                },
+                "refused": {
+                    "description": "Places that refused it, and when they are asked again.",
+                    "type": "object",
+                    "maxProperties": 64,
+                    "additionalProperties": refusal,
+                },
+                "record": record,
+                "told": told,
+                "revert": revert,
+            },
+        },
     })
-}
-
-pub(super) fn anything(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
 /// Rules in CEL that the API server checks at each write, each with what it says when one is broken.

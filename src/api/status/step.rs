@@ -165,6 +165,11 @@ pub struct Totals {
     #[schemars(transform = schema::without_default)]
     pub analysis_seconds_sum: f64,
 
+    /// Entries of the outbox that were not this Canary's, and were dropped.
+    #[serde(default, skip_serializing_if = "crate::api::record::is_zero")]
+    #[schemars(transform = schema::without_default)]
+    pub dropped: i64,
+
     /// Repairs of what somebody else had changed, by Kind/field manager.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::counts")]

@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod outbox;
+mod ownership;
 pub mod records;
 pub mod reverts;
 pub mod series;

@@ -9,11 +9,13 @@ use serde_json::Value;
 
 use crate::api::canary::Canary;
 use crate::api::record::{News, OutboxEntry, Refusal};
+use crate::api::status::CanaryStatus;
 use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
 use crate::objects::CANARY;
 use crate::pass::claim;
 use crate::pass::deliver::alerts::{self, Alerts};
+use crate::pass::deliver::ownership::Owner;
 use crate::pass::deliver::records::{self, Records};
 use crate::pass::deliver::reverts::{self, Reverts};
 use crate::pass::report::Report;
@@ -25,6 +27,15 @@ const ATTEMPTS: u32 = 5;
 /// Outboxes by canary, as `namespace/name`.
 pub type Entries = BTreeMap<String, Vec<OutboxEntry>>;
 
+/// What the outboxes hold.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// The Canaries' own entries, to be delivered.
+    pub own: Entries,
+    /// Entries that are somebody's who writes status, to be dropped: by canary, each with the reason.
+    foreign: BTreeMap<String, Vec<(News, String)>>,
+}
+
 /// What has arrived, and what was refused, by canary.
 #[derive(Debug, Default)]
 pub struct Delivered(BTreeMap<String, Vec<Settled>>);
@@ -34,27 +45,32 @@ pub struct Delivered(BTreeMap<String, Vec<Settled>>);
 struct Settled {
     place: String,
     news: News,
-    /// `None` where it has arrived.
-    refused: Option<Refusal>,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Arrived,
+    Refused(Refusal),
 }
 
 impl Delivered {
     /// The news has arrived at this place.
     pub fn add(&mut self, canary: &str, place: &str, news: News) {
-        self.settle(canary, place, news, None);
+        self.settle(canary, place, news, Answer::Arrived);
     }
 
     /// The place has refused this news, which stays in the outbox and waits.
     pub fn refuse(&mut self, canary: &str, place: &str, news: News, refusal: Refusal) {
-        self.settle(canary, place, news, Some(refusal));
+        self.settle(canary, place, news, Answer::Refused(refusal));
     }
 
-    fn settle(&mut self, canary: &str, place: &str, news: News, refused: Option<Refusal>) {
+    fn settle(&mut self, canary: &str, place: &str, news: News, answer: Answer) {
         let of_canary = self.0.entry(canary.to_owned()).or_default();
         of_canary.push(Settled {
             place: place.to_owned(),
             news,
-            refused,
+            answer,
         });
     }
 }
@@ -66,27 +82,39 @@ impl OutboxEntry {
     }
 }
 
-/// What waits in the outboxes as the pass read them, or as it left them.
-pub fn waiting(canaries: &[Canary], report: &Report) -> Entries {
-    let read: BTreeMap<String, _> = canaries
+/// What waits in the outboxes as the pass read them, or as it left them. `cluster` is what the
+/// settings call this one.
+pub fn waiting(cluster: &str, canaries: &[Canary], report: &Report) -> Waiting {
+    let read: BTreeMap<String, &Canary> = canaries
         .iter()
-        .filter_map(|canary| Some((canary, canary.status.as_ref()?)))
-        .filter(|(_, status)| !status.outbox.is_empty())
-        .map(|(canary, status)| (crate::pass::name_of(canary), status))
+        .map(|canary| (crate::pass::name_of(canary), canary))
         .collect();
-    let handled = report.canaries.iter().filter_map(|handled| {
-        let status = handled
-            .status
-            .as_deref()
-            .or_else(|| read.get(&handled.canary).copied())?;
+    let mut waiting = Waiting::default();
+    for handled in &report.canaries {
+        let Some(canary) = read.get(&handled.canary) else {
+            continue;
+        };
+        let Some(status) = handled.status.as_deref().or(canary.status.as_ref()) else {
+            continue;
+        };
         // What is told of a step is true once the route shows it.
-        if status.wanted_weight.is_some() {
-            return None;
+        if status.wanted_weight.is_some() || status.outbox.is_empty() {
+            continue;
         }
         let entries: Vec<_> = status.outbox.iter().filter_map(entry).collect();
-        (!entries.is_empty()).then(|| (handled.canary.clone(), entries))
-    });
-    handled.collect()
+        let owner = Owner::of(cluster, canary, status, &entries);
+        for entry in entries {
+            let name = handled.canary.clone();
+            match owner.foreign(&entry) {
+                None => waiting.own.entry(name).or_default().push(entry),
+                Some(why) => {
+                    let foreign = waiting.foreign.entry(name).or_default();
+                    foreign.push((entry.news, why));
+                }
+            }
+        }
+    }
+    waiting
 }
 
 /// An entry that this version can read; others are somebody else's to deliver.
@@ -100,13 +128,13 @@ fn left(value: Value, settled: &[Settled]) -> Option<Value> {
         return Some(value);
     };
     let before = entry.clone();
-    for Settled { place, refused, .. } in settled.iter().filter(|it| it.news == entry.news) {
-        match refused {
-            Some(refusal) if entry.waits_for(place) => {
+    for Settled { place, answer, .. } in settled.iter().filter(|it| it.news == entry.news) {
+        match answer {
+            Answer::Refused(refusal) if entry.waits_for(place) => {
                 entry.refused.insert(place.clone(), refusal.clone());
             }
-            Some(_) => {}
-            None => {
+            Answer::Refused(_) => {}
+            Answer::Arrived => {
                 entry.to.retain(|waits_for| waits_for != place);
                 entry.refused.remove(place);
             }
@@ -141,8 +169,10 @@ pub async fn deliver(
     io: &Io,
     cluster: &Cluster,
     places: &Places,
-    waiting: &Entries,
+    waiting: &Waiting,
 ) -> Vec<String> {
+    let foreign = drop_foreign(cluster, &waiting.foreign).await;
+    let waiting = &waiting.own;
     // Git may take long, and would have what was said meanwhile be said again.
     let to_git = async {
         let Some(records) = &places.records else {
@@ -169,7 +199,39 @@ pub async fn deliver(
         problems
     };
     let (of_git, of_source, of_channels) = tokio::join!(to_git, to_source, to_channels);
-    [of_git, of_source, of_channels].concat()
+    [foreign, of_git, of_source, of_channels].concat()
+}
+
+/// Takes out of the outboxes what is not their Canaries', says what it was, and counts it.
+async fn drop_foreign(
+    cluster: &Cluster,
+    foreign: &BTreeMap<String, Vec<(News, String)>>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, entries) in foreign {
+        let is_kept = |value: &Value| {
+            let news = entry(value).map(|entry| entry.news);
+            !entries
+                .iter()
+                .any(|(foreign, _)| Some(foreign) == news.as_ref())
+        };
+        let dropped = edit(cluster, name, |status| {
+            let before = status.outbox.len();
+            status.outbox.retain(is_kept);
+            let gone = before - status.outbox.len();
+            if gone > 0 {
+                let dropped = &mut status.totals.get_or_insert_default().dropped;
+                *dropped = dropped.saturating_add(i64::try_from(gone).unwrap_or(i64::MAX));
+            }
+        });
+        let dropped = dropped.await;
+        let said = entries.iter().map(|(_, why)| why);
+        problems.extend(said.map(|why| format!("outbox of Canary {name}: dropped {why}")));
+        if let Err(error) = dropped {
+            problems.push(format!("outbox of Canary {name}: {error}"));
+        }
+    }
+    problems
 }
 
 async fn forget_all(cluster: &Cluster, delivered: &Delivered) -> Vec<String> {
@@ -184,6 +246,19 @@ async fn forget_all(cluster: &Cluster, delivered: &Delivered) -> Vec<String> {
 
 /// Takes from an outbox what has arrived, and notes in it what was refused.
 async fn forget(cluster: &Cluster, name: &str, settled: &[Settled]) -> Result<(), Error> {
+    edit(cluster, name, |status| {
+        let outbox = std::mem::take(&mut status.outbox).into_iter();
+        status.outbox = outbox.filter_map(|value| left(value, settled)).collect();
+    })
+    .await
+}
+
+/// Writes the status of a canary, as it is by now, with a change of its outbox.
+async fn edit(
+    cluster: &Cluster,
+    name: &str,
+    change: impl Fn(&mut CanaryStatus),
+) -> Result<(), Error> {
     let (namespace, name) = name.split_once('/').unwrap_or_default();
     let mut last = Error::Conflict;
     for _ in 0..ATTEMPTS {
@@ -195,8 +270,7 @@ async fn forget(cluster: &Cluster, name: &str, settled: &[Settled]) -> Result<()
         };
         let status = canary.status.clone().unwrap_or_default();
         let mut next = status.clone();
-        let outbox = next.outbox.into_iter();
-        next.outbox = outbox.filter_map(|value| left(value, settled)).collect();
+        change(&mut next);
         if next == status {
             return Ok(());
         }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use davy::api::canary::Canary;
 use davy::api::status::Phase;
 use davy::io::clock::Clock;
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -152,8 +153,13 @@ async fn asked() -> Option<Asked> {
     passes(Phase::Progressing).await;
     passes(Phase::Failed).await;
     // As if the repository were down; this pass has none, so it delivers nothing.
-    let waiting = json!([{"to": ["git"], "record": {"time": Clock::System.now().to_string()}}]);
     let canaries: Api<Canary> = Api::namespaced(cluster.client(), &namespace);
+    let released = canaries.get("podinfo").await.expect("the Canary");
+    let waiting = json!([{"to": ["git"], "record": {
+        "version": 1, "tool": "davy", "cluster": CLUSTER, "namespace": namespace,
+        "canary": "podinfo", "uid": released.metadata.uid, "step": 1, "outcome": "initialized",
+        "time": Clock::System.now().to_string(), "reason": "",
+    }}]);
     let patch = Patch::Merge(json!({"status": {"outbox": waiting}}));
     canaries
         .patch_status("podinfo", &PatchParams::default(), &patch)
@@ -161,6 +167,28 @@ async fn asked() -> Option<Asked> {
         .expect("the outbox is written");
     stage.davy(&["run"], &settings);
     seen(&reader, "davy_outbox_entries == 1").await;
+    // Nobody knows what it ran: the target has a version that failed.
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client(), &namespace);
+    deployments
+        .delete("podinfo-primary", &DeleteParams::default())
+        .await
+        .expect("the primary is deleted");
+    until("the primary is missed", DEADLINE, async || {
+        stage.davy(&["run"], &settings);
+        let status = stage.status("podinfo").await;
+        let reasons = status.conditions.iter().map(|condition| &*condition.reason);
+        match reasons.clone().any(|reason| reason == "PrimaryNotReady") {
+            true => Ok(()),
+            false => Err(reasons.collect::<Vec<_>>().join(", ")),
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    seen(
+        &reader,
+        "davy_canary_ready{reason=\"PrimaryNotReady\"} == 0",
+    )
+    .await;
     Some(Asked {
         _gateway: gateway,
         reader,
@@ -356,8 +384,8 @@ fn rules_are_about_series_that_there_are(asked: &Asked) {
     }
     assert!(silent.is_empty(), "{}", silent.join("\n"));
     assert!(count > 10, "{count} selectors");
-    // These two are true of this canary by now.
-    for alert in ["CanaryFailed", "CanaryRolledBack"] {
+    // These are true of this canary by now.
+    for alert in ["CanaryFailed", "CanaryRolledBack", "CanaryPrimaryDown"] {
         let mut expressions = rules::expressions();
         let (_, expression) = expressions
             .find(|(name, _)| name == alert)

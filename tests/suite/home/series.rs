@@ -70,6 +70,7 @@ fn page_tells_all_that_status_says() {
             "totals": {
                 "promotions": 5, "skipped": 2, "rollbacks": 1,
                 "analysisSeconds": [0, 3, 1], "analysisSecondsSum": 140.5,
+                "drift": {"Deployment/kubectl-scale": 2, "Service/acme/operator": 1},
             },
             "outbox": [
                 {"to": ["git"], "record": {"time": "1970-01-01T00:16:00Z"}},
@@ -78,7 +79,16 @@ fn page_tells_all_that_status_says() {
             ],
         }),
     );
-    let failed = canary("broken", &json!({"phase": "Failed", "canaryWeight": 0}));
+    let failed = canary(
+        "broken",
+        &json!({
+            "phase": "Failed", "canaryWeight": 0,
+            "conditions": [{
+                "type": "Ready", "status": "False", "reason": "PrimaryNotReady",
+                "message": "the primary has no ready pods",
+            }],
+        }),
+    );
     let new = canary("new", &Value::Null);
     let handled = vec![Handled::new("test/podinfo", Outcome::Stepped, "")];
     let page = series::text(&report(&[progressing, failed, new], handled), "istio");

@@ -55,7 +55,8 @@ async fn a_rebuilt_cluster_goes_on_and_a_rollback_is_proposed() {
     podinfo.image("1.2.1").await;
     pass(&podinfo, &records, &source).run().with_code(0);
     let release = podinfo.canary().await["status"]["release"].take();
-    let image = &release["template"]["spec"]["containers"][0]["image"];
+    let template = davy::records::template(release["template"].as_str().expect("a template"));
+    let image = &template["spec"]["containers"][0]["image"];
     assert_eq!(image, "stefanprodan/podinfo:1.2.1", "{release}");
     rests_in("Succeeded").await;
     assert_eq!(tag("podinfo-primary").await, "1.2.1");

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod fitness;
+mod forged;
 mod kills;
 mod reading;
 mod rebuilt;

@@ -136,10 +136,17 @@ impl Claim<'_> {
         status.named = Some(services::named::of(&snapshot.view(), route));
         status.state = status.phase.map(|phase| words::state(phase).to_owned());
         status.canary_revision.clone_from(&status.last_applied_spec);
-        let unwell = self
-            .unwell
+        let is_led_past_the_primary = status
+            .traffic
             .as_ref()
-            .map(|(reason, text)| (*reason, &**text));
+            .is_some_and(|traffic| traffic.before.is_some());
+        let primary_down = (is_led_past_the_primary && snapshot.primary_available() == 0)
+            .then(|| words::primary_is_dead(&snapshot.names));
+        let unwell = match (&self.unwell, &primary_down) {
+            (Some((reason, text)), _) => Some((*reason, &**text)),
+            (None, Some(text)) => Some((conditions::PRIMARY_DOWN, &**text)),
+            (None, None) => None,
+        };
         conditions::set_health(status, unwell, snapshot.now);
     }
 

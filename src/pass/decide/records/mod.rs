@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use crate::api::analysis::AlertReference;
+use crate::api::crd::stored_record;
 use crate::api::record::{
     Check, Evidence, News, OutboxEntry, Outcome, Record, Release, Terms, Told, VERSION, Version,
 };
@@ -29,6 +30,7 @@ const STEPS_MAX: usize = 32;
 const WAITING_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 const TEXT_MAX: usize = 1_024;
+const TEMPLATE_BYTES_MAX: usize = 128 * 1024;
 
 /// Some address of a metrics system.
 const ANYBODY: &str = "http://metrics";
@@ -70,7 +72,7 @@ pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, 
             release.steps.push(evidence);
             if release.steps.len() > STEPS_MAX {
                 release.steps.remove(1);
-                release.steps_left_out += 1;
+                release.steps_left_out = release.steps_left_out.saturating_add(1);
             }
         }
     }
@@ -227,23 +229,25 @@ fn release(snapshot: &Snapshot, step: &Step) -> Release {
         change_cause: annotation(CHANGE_CAUSE),
         commit: annotation(COMMIT),
         commit_time: annotation(COMMIT_TIME).and_then(|time| Some(Time(time.parse().ok()?))),
-        template: snapshot.policy.restores.then(|| template(snapshot, target)),
+        template: template(snapshot, target).filter(|_| snapshot.policy.restores),
         steps: Vec::new(),
         steps_left_out: 0,
     }
 }
 
-fn template(snapshot: &Snapshot, workload: &Value) -> Value {
-    snapshot.workload.template(workload).clone()
+/// A pod template as a record has it; none that a status cannot hold.
+fn template(snapshot: &Snapshot, workload: &Value) -> Option<String> {
+    let text = snapshot.workload.template(workload).to_string();
+    (text.len() <= TEMPLATE_BYTES_MAX).then_some(text)
 }
 
 /// The target's template that the primary has from this transition on, where records hold it.
-fn taken_over(snapshot: &Snapshot, status: &CanaryStatus, outcome: Outcome) -> Option<Value> {
+fn taken_over(snapshot: &Snapshot, status: &CanaryStatus, outcome: Outcome) -> Option<String> {
     match outcome {
         Outcome::Promoted => status.release.as_ref()?.template.clone(),
         Outcome::Initialized if snapshot.copy_hash() == snapshot.primary_hash() => {
             let target = snapshot.target().filter(|_| snapshot.policy.restores)?;
-            Some(template(snapshot, target))
+            template(snapshot, target)
         }
         _ => None,
     }
@@ -300,9 +304,7 @@ fn record(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, outcome: 
         template: taken_over(snapshot, status, outcome),
         analysis: is_judged.then(|| terms(snapshot)),
     };
-    // As it will come back from the API server: the digest is of that.
-    let stored = serde_json::to_value(&record).and_then(serde_json::from_value);
-    let record = stored.unwrap_or(record);
+    let record = stored_record(&record);
     // The chain is of those that are kept.
     if snapshot
         .policy

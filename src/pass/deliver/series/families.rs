@@ -55,6 +55,16 @@ pub(super) const PHASE: Family = Family(
     "1 for the phase in which the canary is.",
     MetricType::GAUGE,
 );
+pub(super) const READY: Family = Family(
+    "davy_canary_ready",
+    "1 if condition Ready is true, else 0, with the reason that it gives.",
+    MetricType::GAUGE,
+);
+pub(super) const DRIFT: Family = Family(
+    "davy_drift_total",
+    "Repairs of what somebody else had changed, by kind of object and field manager.",
+    MetricType::COUNTER,
+);
 pub(super) const ITERATIONS: Family = Family(
     "davy_canary_iterations",
     "Iterations done, of a blue/green release or A/B test.",
@@ -74,6 +84,11 @@ pub(super) const OUTBOX_OLDEST: Family = Family(
     "davy_outbox_oldest_timestamp_seconds",
     "When the oldest of them was made.",
     MetricType::GAUGE,
+);
+pub(super) const OUTBOX_DROPPED: Family = Family(
+    "davy_outbox_dropped_total",
+    "Entries that were not their Canary's own: somebody else wrote its status.",
+    MetricType::COUNTER,
 );
 pub(super) const PASS_TIME: Family = Family(
     "davy_pass_last_success_timestamp_seconds",

@@ -13,15 +13,16 @@ use prometheus::proto::{
 use serde_json::Value;
 
 use crate::api::canary::Canary;
-use crate::api::status::{CanaryStatus, CheckStatus, Phase, Totals, Verdict};
+use crate::api::status::{CanaryStatus, CheckStatus, ConditionStatus, Phase, Totals, Verdict};
 use crate::metrics;
 use crate::pass::report::{Outcome, Report};
 use crate::pass::snapshot::percent;
 use crate::pass::terms;
 use crate::pass::totals::{self, BOUNDS};
 use families::{
-    ANALYSIS, DURATION, FAILURES, Family, INFO, ITERATIONS, OUTBOX, OUTBOX_OLDEST, PASS_CANARIES,
-    PASS_DURATION, PASS_REQUESTS, PASS_TIME, PHASE, STATUS, SUCCESSES, TOTAL, VERDICT, WEIGHT,
+    ANALYSIS, DRIFT, DURATION, FAILURES, Family, INFO, ITERATIONS, OUTBOX, OUTBOX_DROPPED,
+    OUTBOX_OLDEST, PASS_CANARIES, PASS_DURATION, PASS_REQUESTS, PASS_TIME, PHASE, READY, STATUS,
+    SUCCESSES, TOTAL, VERDICT, WEIGHT,
 };
 
 /// The content type of the text.
@@ -40,6 +41,8 @@ pub struct Subject {
     checks: Vec<CheckStatus>,
     totals: Totals,
     waiting: Waiting,
+    /// Condition Ready, with its reason.
+    ready: Option<(bool, String)>,
 }
 
 /// What waits in an outbox.
@@ -75,8 +78,15 @@ impl Subject {
             checks: status.checks.clone(),
             totals: status.totals.clone().unwrap_or_default(),
             waiting: Waiting::of(&status.outbox),
+            ready: ready(status),
         }
     }
+}
+
+fn ready(status: &CanaryStatus) -> Option<(bool, String)> {
+    let mut conditions = status.conditions.iter();
+    let ready = conditions.find(|condition| condition.r#type == "Ready")?;
+    Some((ready.status == ConditionStatus::True, ready.reason.clone()))
 }
 
 /// The values of Flagger's label `deployment_strategy`.
@@ -110,6 +120,7 @@ pub fn text(report: &Report, mesh_provider: &str) -> String {
     for subject in &report.subjects {
         let namespace = [("namespace", &*subject.namespace)];
         page.add(&TOTAL, &namespace, 1.0);
+        page.health(subject);
         page.release(subject);
         page.checks(subject);
         page.ends(subject);
@@ -136,6 +147,30 @@ enum Sample {
 }
 
 impl Page {
+    /// Whether somebody must look at it, and whose changes were undone.
+    fn health(&mut self, subject: &Subject) {
+        let (namespace, target) = (&*subject.namespace, &*subject.target);
+        if let Some((is_ready, reason)) = &subject.ready {
+            let labels = [
+                ("name", target),
+                ("namespace", namespace),
+                ("reason", &**reason),
+            ];
+            self.gauge(&READY, &labels, f64::from(u8::from(*is_ready)));
+        }
+        for (what, count) in &subject.totals.drift {
+            // A kind has no slash; a manager may.
+            let (kind, manager) = what.split_once('/').unwrap_or((what, ""));
+            let labels = [
+                ("name", target),
+                ("namespace", namespace),
+                ("kind", kind),
+                ("manager", manager),
+            ];
+            self.add(&DRIFT, &labels, number(*count));
+        }
+    }
+
     /// How far a release is.
     fn release(&mut self, subject: &Subject) {
         let Some(phase) = subject.phase else {
@@ -224,6 +259,8 @@ impl Page {
         let labels = [("name", target), ("namespace", namespace)];
         let entries = i64::try_from(subject.waiting.entries).unwrap_or(i64::MAX);
         self.gauge(&OUTBOX, &labels, number(entries));
+        let dropped = number(subject.totals.dropped);
+        self.add(&OUTBOX_DROPPED, &labels, dropped);
         if let Some(since) = subject.waiting.since {
             let since = since.as_duration().as_secs_f64();
             self.gauge(&OUTBOX_OLDEST, &labels, since);
@@ -306,11 +343,11 @@ fn label((name, value): (&'static str, String)) -> LabelPair {
 }
 
 fn histogram(totals: &Totals) -> Histogram {
-    let mut sum = 0;
+    let mut sum = 0_u64;
     let cumulative: Vec<u64> = totals::buckets(totals)
         .into_iter()
         .map(|count| {
-            sum += u64::try_from(count).unwrap_or(0);
+            sum = sum.saturating_add(u64::try_from(count).unwrap_or(0));
             sum
         })
         .collect();
