@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 
-use crate::api::status::{CanaryStatus, StoredObject};
+use crate::api::status::{CanaryStatus, EventType, StoredObject};
+use crate::io::cluster;
 use crate::objects::hash::{content_hash, template_hash};
 use crate::objects::{Key, Wanted};
 use crate::pass::decide;
@@ -33,6 +34,7 @@ pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<Cana
         }
         forget_stored(&mut told, snapshot, &wanted);
     }
+    note_refusal(&mut told, converged);
     note_weight(&mut told, converged);
     (told != *status).then_some(told)
 }
@@ -114,6 +116,36 @@ fn forget_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Desired)
         let live = snapshot.objects.get(&wanted.key);
         is_primarys || live.is_none_or(|live| **live != wanted.object)
     });
+}
+
+/// A write that the API server refuses keeps the canary from what it should be: condition Ready says
+/// so for as long as that lasts, and an Event once.
+fn note_refusal(told: &mut CanaryStatus, converged: &Converged) {
+    let now = converged.snapshot.now;
+    match &converged.error {
+        Some(error) if is_refusal(&error.source) => {
+            let why = error.to_string();
+            if !decide::is_unwell(&converged.snapshot.status, &why) {
+                say(told, EventType::Warning, why.clone());
+            }
+            decide::set_health(told, Some((decide::WRITE_REFUSED, &why)), now);
+        }
+        None => decide::forget_refusal(told, now),
+        Some(_) => {}
+    }
+}
+
+/// Whether the same write would be answered the same: a server that has no time, or a fault, says
+/// nothing of what it was sent.
+fn is_refusal(error: &cluster::Error) -> bool {
+    matches!(error, cluster::Error::Refused { code, .. } if (400..500).contains(code) && *code != 429)
+}
+
+/// One more text of the step that is being carried out.
+fn say(told: &mut CanaryStatus, r#type: EventType, message: String) {
+    if let Some(step) = &mut told.step {
+        decide::add_event(step, r#type, message);
+    }
 }
 
 /// What people see says the weight that the route shows.
