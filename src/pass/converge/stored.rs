@@ -22,8 +22,13 @@ pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<Cana
     for written in &converged.written {
         prove(&mut told, snapshot, written);
         note_revision(&mut told, snapshot, written);
+        say_stored(&mut told, snapshot, written);
     }
-    if converged.written.iter().any(|written| !written.is_as_sent) {
+    if converged
+        .written
+        .iter()
+        .any(|written| written.sent.is_some())
+    {
         let mut now = snapshot.clone();
         now.status = status.clone();
         let wanted = desired(&now, status);
@@ -99,6 +104,53 @@ fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
         sent_template: template(sent),
         stored_template: template(stored),
     });
+}
+
+/// Where a policy changes what leads the traffic or scales the primary, people hear of it once: it
+/// is not what the Canary asks for.
+fn say_stored(told: &mut CanaryStatus, snapshot: &Snapshot, written: &Written) {
+    let key = &written.key;
+    let (Some(sent), Some(stored)) = (&written.sent, snapshot.objects.get(key)) else {
+        return;
+    };
+    let mut known = snapshot.status.stored.iter();
+    let is_known = known.any(|object| key.is(&object.api_version, &object.kind, &object.name));
+    let fields = changed_fields(&sent["spec"], &stored["spec"]);
+    if is_known || fields.is_empty() || !(snapshot.is_route(key) || snapshot.is_scaler_copy(key)) {
+        return;
+    }
+    let message = format!(
+        "{key} is stored with another {} than was sent, and is left so",
+        fields.join(", ")
+    );
+    say(told, EventType::Normal, message);
+}
+
+/// The fields of a `spec` that were sent and are not what is stored, by their paths.
+fn changed_fields(sent: &Value, stored: &Value) -> Vec<String> {
+    let sent = sent.as_object().into_iter().flatten();
+    sent.filter(|(name, value)| !is_kept(value, &stored[*name]))
+        .map(|(name, _)| format!("spec.{name}"))
+        .collect()
+}
+
+/// Whether a value is stored as it was sent, but for defaults of fields that it left out.
+fn is_kept(sent: &Value, stored: &Value) -> bool {
+    match (sent, stored) {
+        (Value::Object(sent), Value::Object(stored)) => sent.iter().all(|(name, value)| {
+            stored
+                .get(name)
+                .is_some_and(|stored| is_kept(value, stored))
+        }),
+        (Value::Array(sent), Value::Array(stored)) => {
+            sent.len() == stored.len()
+                && sent
+                    .iter()
+                    .zip(stored)
+                    .all(|(sent, stored)| is_kept(sent, stored))
+        }
+        (sent, stored) => sent == stored,
+    }
 }
 
 /// What looks as it would be sent needs no note any more.
