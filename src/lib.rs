@@ -34,6 +34,7 @@
 //! - Every write is a JSON patch of what differs, or a creation; both name what was read.
 //! - **Write, then believe the answer.** What an admission policy makes of a write is how the object
 //!   should look from then on (`pass::converge::stored`); a write that came to nothing is done.
+//! - **A write that is refused is told**: by condition Ready for as long as it is, and by one Event.
 //! - Each **reason to wait** has its own clock in status: the rollout of the canary, evidence, the
 //!   primary. Time for which the Canary was suspended counts for none.
 //!

@@ -317,7 +317,9 @@ async fn finish(
     if let Some(status) = handled.status.clone() {
         handled.show(&status);
     }
-    let Some(step) = &status.step else {
+    // What came of its writes may have added to what it says.
+    let told = handled.status.as_ref().and_then(|told| told.step.as_ref());
+    let Some(step) = told.or(status.step.as_ref()) else {
         return handled;
     };
     let is_shown = converged.shows(&status);

@@ -25,6 +25,7 @@ mod notifiers;
 mod parity;
 mod plug_ins;
 mod podinfo;
+mod policies;
 mod proof;
 mod records;
 mod report;

@@ -81,8 +81,8 @@ pub struct Converged {
 pub struct Written {
     pub key: Key,
     pub before: Option<Arc<Value>>,
-    /// Whether the API server stored what was sent.
-    pub is_as_sent: bool,
+    /// What was sent, where the API server stored something else.
+    pub sent: Option<Value>,
 }
 
 impl Converged {
@@ -97,7 +97,8 @@ impl Converged {
 /// How one write ended.
 enum Outcome {
     Written {
-        is_as_sent: bool,
+        /// As in the `Written` that becomes of it.
+        sent: Option<Box<Value>>,
     },
     /// It was there already, or is not to be.
     Done,
@@ -137,10 +138,10 @@ pub async fn converge(
         let before = converged.snapshot.objects.get(&planned.key).cloned();
         let key = &planned.key;
         match writer.write(&mut converged.snapshot, planned).await {
-            Ok(Outcome::Written { is_as_sent }) => converged.written.push(Written {
+            Ok(Outcome::Written { sent }) => converged.written.push(Written {
                 key: key.clone(),
                 before,
-                is_as_sent,
+                sent: sent.map(|sent| *sent),
             }),
             Ok(Outcome::Done) => {}
             Ok(Outcome::Stop) => {
@@ -209,7 +210,8 @@ impl Writer<'_> {
                 Ok(written) => {
                     let is_as_sent = content_hash(&wanted) == content_hash(&written);
                     snapshot.objects.insert(key.clone(), Arc::new(written));
-                    return Ok(Outcome::Written { is_as_sent });
+                    let sent = (!is_as_sent).then(|| Box::new(wanted));
+                    return Ok(Outcome::Written { sent });
                 }
                 Err(
                     cluster::Error::Conflict
@@ -238,7 +240,7 @@ impl Writer<'_> {
         let now = guards::reread(self.cluster, snapshot, key).await;
         let is_stamped = |object: &Arc<Value>| object["metadata"]["annotations"][STEP] == *stamped;
         if now.is_ok() && snapshot.objects.get(key).is_some_and(is_stamped) {
-            Ok(Outcome::Written { is_as_sent: true })
+            Ok(Outcome::Written { sent: None })
         } else {
             Err(cluster::Error::Unanswered(why))
         }

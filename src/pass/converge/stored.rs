@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 
-use crate::api::status::{CanaryStatus, StoredObject};
+use crate::api::status::{CanaryStatus, EventType, StoredObject};
+use crate::io::cluster;
 use crate::objects::hash::{content_hash, template_hash};
 use crate::objects::{Key, Wanted};
 use crate::pass::decide;
@@ -21,8 +22,13 @@ pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<Cana
     for written in &converged.written {
         prove(&mut told, snapshot, written);
         note_revision(&mut told, snapshot, written);
+        say_stored(&mut told, snapshot, written);
     }
-    if converged.written.iter().any(|written| !written.is_as_sent) {
+    if converged
+        .written
+        .iter()
+        .any(|written| written.sent.is_some())
+    {
         let mut now = snapshot.clone();
         now.status = status.clone();
         let wanted = desired(&now, status);
@@ -33,6 +39,7 @@ pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<Cana
         }
         forget_stored(&mut told, snapshot, &wanted);
     }
+    note_refusal(&mut told, converged);
     note_weight(&mut told, converged);
     (told != *status).then_some(told)
 }
@@ -99,6 +106,53 @@ fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
     });
 }
 
+/// Where a policy changes what leads the traffic or scales the primary, people hear of it once: it
+/// is not what the Canary asks for.
+fn say_stored(told: &mut CanaryStatus, snapshot: &Snapshot, written: &Written) {
+    let key = &written.key;
+    let (Some(sent), Some(stored)) = (&written.sent, snapshot.objects.get(key)) else {
+        return;
+    };
+    let mut known = snapshot.status.stored.iter();
+    let is_known = known.any(|object| key.is(&object.api_version, &object.kind, &object.name));
+    let fields = changed_fields(&sent["spec"], &stored["spec"]);
+    if is_known || fields.is_empty() || !(snapshot.is_route(key) || snapshot.is_scaler_copy(key)) {
+        return;
+    }
+    let message = format!(
+        "{key} is stored with another {} than was sent, and is left so",
+        fields.join(", ")
+    );
+    say(told, EventType::Normal, message);
+}
+
+/// The fields of a `spec` that were sent and are not what is stored, by their paths.
+fn changed_fields(sent: &Value, stored: &Value) -> Vec<String> {
+    let sent = sent.as_object().into_iter().flatten();
+    sent.filter(|(name, value)| !is_kept(value, &stored[*name]))
+        .map(|(name, _)| format!("spec.{name}"))
+        .collect()
+}
+
+/// Whether a value is stored as it was sent, but for defaults of fields that it left out.
+fn is_kept(sent: &Value, stored: &Value) -> bool {
+    match (sent, stored) {
+        (Value::Object(sent), Value::Object(stored)) => sent.iter().all(|(name, value)| {
+            stored
+                .get(name)
+                .is_some_and(|stored| is_kept(value, stored))
+        }),
+        (Value::Array(sent), Value::Array(stored)) => {
+            sent.len() == stored.len()
+                && sent
+                    .iter()
+                    .zip(stored)
+                    .all(|(sent, stored)| is_kept(sent, stored))
+        }
+        (sent, stored) => sent == stored,
+    }
+}
+
 /// What looks as it would be sent needs no note any more.
 fn forget_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Desired) {
     told.stored.retain(|object| {
@@ -114,6 +168,36 @@ fn forget_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Desired)
         let live = snapshot.objects.get(&wanted.key);
         is_primarys || live.is_none_or(|live| **live != wanted.object)
     });
+}
+
+/// A write that the API server refuses keeps the canary from what it should be: condition Ready says
+/// so for as long as that lasts, and an Event once.
+fn note_refusal(told: &mut CanaryStatus, converged: &Converged) {
+    let now = converged.snapshot.now;
+    match &converged.error {
+        Some(error) if is_refusal(&error.source) => {
+            let why = error.to_string();
+            if !decide::is_unwell(&converged.snapshot.status, &why) {
+                say(told, EventType::Warning, why.clone());
+            }
+            decide::set_health(told, Some((decide::WRITE_REFUSED, &why)), now);
+        }
+        None => decide::forget_refusal(told, now),
+        Some(_) => {}
+    }
+}
+
+/// Whether the same write would be answered the same: a server that has no time, or a fault, says
+/// nothing of what it was sent.
+fn is_refusal(error: &cluster::Error) -> bool {
+    matches!(error, cluster::Error::Refused { code, .. } if (400..500).contains(code) && *code != 429)
+}
+
+/// One more text of the step that is being carried out.
+fn say(told: &mut CanaryStatus, r#type: EventType, message: String) {
+    if let Some(step) = &mut told.step {
+        decide::add_event(step, r#type, message);
+    }
 }
 
 /// What people see says the weight that the route shows.

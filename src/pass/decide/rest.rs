@@ -214,6 +214,11 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
         let reason = "the primary has ready pods again";
         return Claim::new(snapshot).into_decision(outstanding, reason);
     }
+    if conditions::is_refused(&snapshot.status) {
+        // By whoever wrote it: nothing is left for us to write.
+        let reason = "what was refused is as it should be";
+        return Claim::new(snapshot).into_decision(outstanding, reason);
+    }
     if snapshot.status.observed_generation != snapshot.canary.metadata.generation {
         // Until it is, health reads as not known.
         let reason = "the Canary was changed; there is no new revision";

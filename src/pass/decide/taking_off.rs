@@ -6,7 +6,7 @@ use crate::pass::snapshot::Snapshot;
 use crate::pass::step::{Answers, Decision};
 use crate::workloads::Readiness;
 
-use super::claims::outstanding::Outstanding;
+use super::claims::outstanding::{Outstanding, route_writer};
 use super::claims::{Claim, Reason, wait_of};
 use super::{analysis, ask, judging, promotion, route, wait, words};
 
@@ -298,7 +298,8 @@ fn fought_over(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
     if lowered < snapshot.terms.threshold.max(3) {
         return None;
     }
-    let by = outstanding.lowered_by.as_deref().unwrap_or("somebody else");
+    let by = route_writer(snapshot);
+    let by = by.as_deref().unwrap_or("somebody else");
     let reason = format!("the canary's weight was lowered {lowered} times by {by}");
     Some(analysis::roll_back(
         snapshot,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{control_plane::ControlPlane, wait::until};
@@ -42,6 +43,14 @@ pub(crate) struct AuditEvent {
     pub(crate) code: u64,
     /// The event as it was written.
     pub(crate) raw: Value,
+}
+
+impl AuditEvent {
+    /// When the request arrived.
+    pub(crate) fn received(&self) -> Timestamp {
+        let time = self.raw["requestReceivedTimestamp"].as_str();
+        time.and_then(|time| time.parse().ok()).expect("a time")
+    }
 }
 
 impl ControlPlane {

@@ -96,8 +96,13 @@ impl Podinfo {
 
     /// Changes the target's image to this tag.
     pub(crate) async fn image(&self, tag: &str) {
+        self.full_image(&format!("stefanprodan/podinfo:{tag}"))
+            .await;
+    }
+
+    /// Changes the target's image, registry and all.
+    pub(crate) async fn full_image(&self, value: &str) {
         let path = "/spec/template/spec/containers/0/image";
-        let value = format!("stefanprodan/podinfo:{tag}");
         let patch = json!([{"op": "replace", "path": path, "value": value}]);
         self.edit("apps/v1", "Deployment", "podinfo", &patch).await;
     }

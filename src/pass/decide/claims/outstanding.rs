@@ -171,7 +171,7 @@ fn delay(count: i64) -> SignedDuration {
 }
 
 /// The field manager that wrote the weights last, if not we.
-fn route_writer(snapshot: &Snapshot) -> Option<String> {
+pub(in crate::pass::decide) fn route_writer(snapshot: &Snapshot) -> Option<String> {
     let routes = snapshot.router.weight_keys(&snapshot.names);
     routes.iter().find_map(|key| last_writer(snapshot, key))
 }
@@ -179,12 +179,15 @@ fn route_writer(snapshot: &Snapshot) -> Option<String> {
 /// The field manager that wrote an object last, if not we.
 fn last_writer(snapshot: &Snapshot, key: &Key) -> Option<String> {
     let object: &Value = snapshot.objects.get(key)?;
-    let last = writers(object)
-        .max_by_key(|entry| entry["time"].as_str().unwrap_or_default().to_owned())?;
-    last["manager"]
-        .as_str()
-        .filter(|by| *by != crate::pass::FIELD_MANAGER)
-        .map(str::to_owned)
+    let is_ours = |entry: &Value| entry["manager"] == crate::pass::FIELD_MANAGER;
+    // Their times are whole seconds. What was changed in the second of our own write was changed
+    // after it: we write nothing that has to be repaired.
+    let last = writers(object).max_by_key(|entry| {
+        let time = entry["time"].as_str().unwrap_or_default();
+        (time.to_owned(), !is_ours(entry))
+    })?;
+    let by = last["manager"].as_str().filter(|_| !is_ours(last));
+    by.map(str::to_owned)
 }
 
 /// Whether clients are led by this object.

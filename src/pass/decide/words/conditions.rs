@@ -29,6 +29,9 @@ pub(in crate::pass::decide) const PRIMARY_DOWN: &str = "PrimaryNotReady";
 /// Why a Canary is not well although its status is: the route cannot be written.
 pub const ROUTE_BEHIND: &str = "RouteNotWritten";
 
+/// Why a Canary is not well although its status is: the API server refuses what it says.
+pub const WRITE_REFUSED: &str = "WriteRefused";
+
 /// What a phase is called where its own name would tell too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pass::decide) struct Cause {
@@ -154,6 +157,26 @@ pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)
 pub(in crate::pass::decide) fn ready(status: &CanaryStatus) -> Option<&CanaryCondition> {
     let mut conditions = status.conditions.iter();
     conditions.find(|condition| condition.r#type == READY)
+}
+
+/// Whether status says that the canary is not well, for this reason among others.
+pub fn is_unwell(status: &CanaryStatus, why: &str) -> bool {
+    ready(status)
+        .is_some_and(|ready| ready.status == ConditionStatus::False && ready.message.contains(why))
+}
+
+/// Whether status says that a write was refused.
+pub(in crate::pass::decide) fn is_refused(status: &CanaryStatus) -> bool {
+    ready(status).is_some_and(|ready| {
+        ready.status == ConditionStatus::False && ready.reason == WRITE_REFUSED
+    })
+}
+
+/// What was refused is written: health is the phase's again.
+pub fn forget_refusal(status: &mut CanaryStatus, now: Timestamp) {
+    if is_refused(status) {
+        set_health(status, None, now);
+    }
 }
 
 /// Whether status says already that the canary is not well, with this text.
