@@ -96,10 +96,7 @@ impl Converged {
 
 /// How one write ended.
 enum Outcome {
-    Written {
-        /// As in the `Written` that becomes of it.
-        sent: Option<Box<Value>>,
-    },
+    Written(Written),
     /// It was there already, or is not to be.
     Done,
     /// The step ends here.
@@ -135,14 +132,9 @@ pub async fn converge(
         step,
     };
     for planned in &writes.objects {
-        let before = converged.snapshot.objects.get(&planned.key).cloned();
         let key = &planned.key;
         match writer.write(&mut converged.snapshot, planned).await {
-            Ok(Outcome::Written { sent }) => converged.written.push(Written {
-                key: key.clone(),
-                before,
-                sent: sent.map(|sent| *sent),
-            }),
+            Ok(Outcome::Written(written)) => converged.written.push(written),
             Ok(Outcome::Done) => {}
             Ok(Outcome::Stop) => {
                 converged.is_stopped = true;
@@ -206,12 +198,18 @@ impl Writer<'_> {
             // Not the time of the claim: a step that is finished late begins to show when it is
             // written.
             stamp(&mut wanted, self.step.number, self.clock.now());
+            // What the write changes is seen beside this, and not beside what was there before a
+            // conflict: the difference to that is somebody else's.
+            let before = snapshot.objects.get(key).cloned();
             match send(self.cluster, snapshot, key, &wanted).await {
                 Ok(written) => {
                     let is_as_sent = content_hash(&wanted) == content_hash(&written);
                     snapshot.objects.insert(key.clone(), Arc::new(written));
-                    let sent = (!is_as_sent).then(|| Box::new(wanted));
-                    return Ok(Outcome::Written { sent });
+                    return Ok(Outcome::Written(Written {
+                        key: key.clone(),
+                        before,
+                        sent: (!is_as_sent).then_some(wanted),
+                    }));
                 }
                 Err(
                     cluster::Error::Conflict
@@ -219,7 +217,12 @@ impl Writer<'_> {
                     | cluster::Error::NotFound,
                 ) => {}
                 Err(cluster::Error::Unanswered(why)) => {
-                    return self.settle(snapshot, key, &wanted, why).await;
+                    let written = Written {
+                        key: key.clone(),
+                        before,
+                        sent: None,
+                    };
+                    return self.settle(snapshot, written, &wanted, why).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -232,15 +235,16 @@ impl Writer<'_> {
     async fn settle(
         &self,
         snapshot: &mut Snapshot,
-        key: &Key,
+        written: Written,
         sent: &Value,
         why: String,
     ) -> Result<Outcome, cluster::Error> {
         let stamped = &sent["metadata"]["annotations"][STEP];
-        let now = guards::reread(self.cluster, snapshot, key).await;
+        let now = guards::reread(self.cluster, snapshot, &written.key).await;
         let is_stamped = |object: &Arc<Value>| object["metadata"]["annotations"][STEP] == *stamped;
-        if now.is_ok() && snapshot.objects.get(key).is_some_and(is_stamped) {
-            Ok(Outcome::Written { sent: None })
+        let object = snapshot.objects.get(&written.key);
+        if now.is_ok() && object.is_some_and(is_stamped) {
+            Ok(Outcome::Written(written))
         } else {
             Err(cluster::Error::Unanswered(why))
         }

@@ -55,12 +55,14 @@ pub(super) fn resolve(
     let workload = layout
         .and_then(|layout| workloads::of_kind(&layout.target_kind))
         .or(wanted_workload);
-    // A Canary that was never acted upon is told what is wrong with it, whatever that is.
+    // A Canary that was never acted upon is told what is wrong with it, whatever that is, and one
+    // that is deleted goes: what is of no known kind cannot be given back.
     let status = canary.status.as_ref();
     let is_new = status.is_none_or(|status| status.phase.is_none());
+    let may_do_without = is_new || canary.metadata.deletion_timestamp.is_some();
     let is_known = router.is_some() && workload.is_some();
-    let router = router.or_else(|| is_new.then(routers::splitting_nothing));
-    let workload = workload.or_else(|| is_new.then(workloads::first));
+    let router = router.or_else(|| may_do_without.then(routers::splitting_nothing));
+    let workload = workload.or_else(|| may_do_without.then(workloads::first));
     let (Some(router), Some(workload)) = (router, workload) else {
         return Err(problems);
     };

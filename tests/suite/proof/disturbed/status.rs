@@ -92,13 +92,17 @@ fn set_counters(status: &mut Value, count: i64) {
 }
 
 fn set_times(value: &mut Value, time: &str) {
-    const TIMES: [&str; 6] = [
+    const TIMES: [&str; 10] = [
         "time",
         "lastTransitionTime",
         "lastUpdateTime",
-        "heldSince",
         "analysisSince",
-        "startedAt",
+        "steppedAt",
+        "movedAt",
+        "suspendedSince",
+        "since",
+        "gone",
+        "at",
     ];
     match value {
         Value::Object(fields) => {
