@@ -159,6 +159,11 @@ pub struct Version {
     #[schemars(length(max = 32), inner(length(max = 1024)))]
     pub images: Vec<String>,
 
+    /// Names of those containers: by them an image is told from that of another version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 63)))]
+    pub containers: Vec<String>,
+
     /// Hash of the template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]

@@ -5,6 +5,8 @@ mod canary;
 mod configs;
 mod problems;
 mod restored;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

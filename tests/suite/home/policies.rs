@@ -3,9 +3,18 @@
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::stage::Stage;
+use crate::bed::control_plane;
+use crate::bed::wait::until;
+
+/// A policy acts a moment after it was made.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn documents(path: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -126,4 +135,86 @@ fn beside_an_application_the_token_is_in_davys_container_alone() {
         mounts[0]["mountPath"],
         "/var/run/secrets/kubernetes.io/serviceaccount"
     );
+}
+
+/// The policy as it is shipped, bound to the namespace of this test alone, as others share the
+/// control plane.
+#[tokio::test]
+async fn an_api_server_with_the_policy_lets_nobody_else_write_status() {
+    let Some(cluster) = control_plane().await else {
+        return;
+    };
+    let stage = Stage::new(cluster, "writers").await;
+    let namespace = &*stage.namespace;
+    let accounts = "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: writers}
+rules:
+- {apiGroups: [flagger.app], resources: [canaries, canaries/status], verbs: [get, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: writers}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: writers}
+subjects:
+- {kind: ServiceAccount, name: davy}
+- {kind: ServiceAccount, name: somebody}
+";
+    cluster.apply_yaml(accounts, namespace).await;
+    stage
+        .application("podinfo", &json!({"provider": "kubernetes"}))
+        .await;
+    let written_by = async |account: &str| {
+        let kubeconfig = cluster
+            .kubeconfig_for_service_account(namespace, account)
+            .await;
+        let output = Command::new(cluster.kubectl())
+            .env("KUBECONFIG", kubeconfig)
+            .args(["--namespace", namespace, "patch", "canary", "podinfo"])
+            .args(["--subresource", "status", "--type", "merge"])
+            .args(["--patch", r#"{"status": {"canaryWeight": 0}}"#])
+            .output()
+            .expect("kubectl starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    };
+    assert_eq!(written_by("somebody").await, Ok(()), "without the policy");
+
+    let name = format!("davy-status-writers-{namespace}");
+    let [mut policy, mut binding] =
+        <[Value; 2]>::try_from(documents("components/status-writers/policy.yaml"))
+            .expect("two documents");
+    policy["metadata"]["name"] = name.clone().into();
+    let expression = &mut policy["spec"]["validations"][0]["expression"];
+    let shipped = expression.as_str().expect("an expression");
+    *expression = shipped
+        .replace(":davy-system:", &format!(":{namespace}:"))
+        .into();
+    binding["metadata"]["name"] = name.clone().into();
+    binding["spec"]["policyName"] = name.into();
+    let here = json!({"kubernetes.io/metadata.name": namespace});
+    binding["spec"]["matchResources"] = json!({"namespaceSelector": {"matchLabels": here}});
+    for object in [&policy, &binding] {
+        cluster.apply_yaml(&object.to_string(), namespace).await;
+    }
+    until("others are refused", DEADLINE, async || {
+        match written_by("somebody").await {
+            Err(said) if said.contains("only Davy's account may write") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(written_by("davy").await, Ok(()));
+    for kind in [
+        "validatingadmissionpolicybinding",
+        "validatingadmissionpolicy",
+    ] {
+        let name = policy["metadata"]["name"].as_str().expect("a name");
+        stage.kubectl(&["delete", kind, name]);
+    }
 }

@@ -267,12 +267,18 @@ fn actor(target: &Value) -> Option<&str> {
 fn version(snapshot: &Snapshot, workload: &Value) -> Version {
     let template = snapshot.workload.template(workload);
     let containers = template["spec"]["containers"].as_array();
-    let images = containers.into_iter().flatten();
+    let (images, containers) = containers
+        .into_iter()
+        .flatten()
+        .filter_map(|container| {
+            let name = container["name"].as_str().unwrap_or_default();
+            Some((container["image"].as_str().map(cut)?, cut(name)))
+        })
+        .take(STEPS_MAX)
+        .unzip();
     Version {
-        images: images
-            .filter_map(|container| container["image"].as_str().map(cut))
-            .take(STEPS_MAX)
-            .collect(),
+        images,
+        containers,
         spec: crate::objects::hash::template_hash(template),
     }
 }
