@@ -308,7 +308,8 @@ async fn finish(
         snapshot.status.clone()
     };
     let converged = converge::converge(cluster, &io.clock, snapshot, &status, writes).await;
-    if let Some(told) = converge::acknowledged(&status, &converged)
+    let acknowledged = converge::acknowledged(&status, &converged);
+    if let Some(told) = acknowledged.status
         // What is not noted now shows again in the next pass.
         && let Ok(canary) = claim::write(cluster, canary, &told).await
     {
@@ -317,13 +318,12 @@ async fn finish(
     if let Some(status) = handled.status.clone() {
         handled.show(&status);
     }
-    // What came of its writes may have added to what it says.
-    let told = handled.status.as_ref().and_then(|told| told.step.as_ref());
-    let Some(step) = told.or(status.step.as_ref()) else {
+    let Some(step) = &status.step else {
         return handled;
     };
-    let is_shown = converged.shows(&status);
-    let told = deliver::events(cluster, &snapshot.names, step, is_shown, snapshot.now).await;
+    let (names, is_shown) = (&snapshot.names, converged.shows(&status));
+    let came_of_it = &acknowledged.events;
+    let told = deliver::events(cluster, names, step, came_of_it, is_shown, snapshot.now).await;
     match (converged.error, converged.is_stopped, told) {
         (Some(error), ..) => {
             let why = format!("{}; {}", handled.reason, cluster::chain(&error));

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::api::status::{CanaryStatus, EventType, StoredObject};
+use crate::api::status::{CanaryStatus, EventType, StepEvent, StoredObject};
 use crate::io::cluster;
 use crate::objects::hash::{content_hash, template_hash};
 use crate::objects::{Key, Wanted};
@@ -14,15 +14,23 @@ use crate::pass::snapshot::{Snapshot, wanted_weight};
 
 use super::{Converged, Written};
 
-/// The status that tells what came of a step where that is not what it was claimed for; `None`
-/// where it is.
-pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<CanaryStatus> {
+/// What came of a step.
+pub struct Acknowledged {
+    /// The status that tells it, where it is not what the step was claimed for.
+    pub status: Option<CanaryStatus>,
+    /// What people hear of it once, beside the Events of the step. A claim stays as it was made.
+    pub events: Vec<StepEvent>,
+}
+
+/// Holds what was written against what a step was claimed for.
+pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Acknowledged {
     let mut told = status.clone();
+    let mut events = Vec::new();
     let snapshot = &converged.snapshot;
     for written in &converged.written {
         prove(&mut told, snapshot, written);
         note_revision(&mut told, snapshot, written);
-        say_stored(&mut told, snapshot, written);
+        events.extend(stored_otherwise(snapshot, written));
     }
     if converged
         .written
@@ -39,9 +47,12 @@ pub fn acknowledged(status: &CanaryStatus, converged: &Converged) -> Option<Cana
         }
         forget_stored(&mut told, snapshot, &wanted);
     }
-    note_refusal(&mut told, converged);
+    events.extend(note_refusal(&mut told, converged));
     note_weight(&mut told, converged);
-    (told != *status).then_some(told)
+    Acknowledged {
+        status: (told != *status).then_some(told),
+        events,
+    }
 }
 
 /// A write that the API server has answered is done, whatever mark the object bears after it.
@@ -108,22 +119,20 @@ fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
 
 /// Where a policy changes what leads the traffic or scales the primary, people hear of it once: it
 /// is not what the Canary asks for.
-fn say_stored(told: &mut CanaryStatus, snapshot: &Snapshot, written: &Written) {
+fn stored_otherwise(snapshot: &Snapshot, written: &Written) -> Option<StepEvent> {
     let key = &written.key;
-    let (Some(sent), Some(stored)) = (&written.sent, snapshot.objects.get(key)) else {
-        return;
-    };
+    let (sent, stored) = (written.sent.as_ref()?, snapshot.objects.get(key)?);
     let mut known = snapshot.status.stored.iter();
     let is_known = known.any(|object| key.is(&object.api_version, &object.kind, &object.name));
     let fields = changed_fields(&sent["spec"], &stored["spec"]);
     if is_known || fields.is_empty() || !(snapshot.is_route(key) || snapshot.is_scaler_copy(key)) {
-        return;
+        return None;
     }
     let message = format!(
         "{key} is stored with another {} than was sent, and is left so",
         fields.join(", ")
     );
-    say(told, EventType::Normal, message);
+    Some(event(EventType::Normal, message))
 }
 
 /// The fields of a `spec` that were sent and are not what is stored, by their paths.
@@ -172,18 +181,20 @@ fn forget_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Desired)
 
 /// A write that the API server refuses keeps the canary from what it should be: condition Ready says
 /// so for as long as that lasts, and an Event once.
-fn note_refusal(told: &mut CanaryStatus, converged: &Converged) {
+fn note_refusal(told: &mut CanaryStatus, converged: &Converged) -> Option<StepEvent> {
     let now = converged.snapshot.now;
     match &converged.error {
         Some(error) if is_refusal(&error.source) => {
             let why = error.to_string();
-            if !decide::is_unwell(&converged.snapshot.status, &why) {
-                say(told, EventType::Warning, why.clone());
-            }
+            let is_news = !decide::is_unwell(&converged.snapshot.status, &why);
             decide::set_health(told, Some((decide::WRITE_REFUSED, &why)), now);
+            is_news.then(|| event(EventType::Warning, why))
         }
-        None => decide::forget_refusal(told, now),
-        Some(_) => {}
+        None => {
+            decide::forget_refusal(told, now);
+            None
+        }
+        Some(_) => None,
     }
 }
 
@@ -193,10 +204,11 @@ fn is_refusal(error: &cluster::Error) -> bool {
     matches!(error, cluster::Error::Refused { code, .. } if (400..500).contains(code) && *code != 429)
 }
 
-/// One more text of the step that is being carried out.
-fn say(told: &mut CanaryStatus, r#type: EventType, message: String) {
-    if let Some(step) = &mut told.step {
-        decide::add_event(step, r#type, message);
+fn event(r#type: EventType, message: String) -> StepEvent {
+    StepEvent {
+        r#type,
+        message,
+        when_shown: false,
     }
 }
 

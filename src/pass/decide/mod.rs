@@ -32,7 +32,6 @@ mod taking_off;
 mod unusable;
 mod words;
 
-pub use claims::bounds::add_event;
 use words::conditions;
 pub use words::conditions::{ROUTE_BEHIND, WRITE_REFUSED, forget_refusal, is_unwell, set_health};
 

@@ -11,11 +11,12 @@ pub mod series;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::api::status::{EventType, Step};
+use crate::api::status::{EventType, Step, StepEvent};
 use crate::api::text::cut;
 use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
 use crate::io::pushgateway::Pushgateway;
+use crate::objects::hash::identifier;
 use crate::objects::{EVENT, Names};
 use crate::pass::report::{Outcome, Report};
 
@@ -25,26 +26,31 @@ const AGE_MAX: SignedDuration = SignedDuration::from_mins(30);
 const MESSAGE_MAX: usize = 1_024;
 const NAME_MAX: usize = 253;
 
-/// Posts the Events of a step that was just claimed or finished. `is_shown` says that the route has
+/// Posts the Events of a step that was just claimed or finished, and of what came of it. `is_shown` says that the route has
 /// the weight of the step: some are true only then.
 pub async fn events(
     cluster: &Cluster,
     names: &Names,
     step: &Step,
+    came_of_it: &[StepEvent],
     is_shown: bool,
     now: Timestamp,
 ) -> Result<(), Error> {
     if now.duration_since(step.time.0) > AGE_MAX {
         return Ok(());
     }
-    for (index, said) in step.events.iter().enumerate() {
+    let own = step.events.iter().enumerate();
+    let own = own.map(|(index, said)| (index.to_string(), said));
+    // Several passes may carry out one step: their texts are told apart by what they say.
+    let others = came_of_it
+        .iter()
+        .map(|said| (identifier(&[&said.message]), said));
+    for (which, said) in own.chain(others) {
         if said.when_shown && !is_shown {
             continue;
         }
-        match cluster
-            .create(&EVENT, &names.namespace, &event(names, step, index))
-            .await
-        {
+        let event = event(names, step, &which, said);
+        match cluster.create(&EVENT, &names.namespace, &event).await {
             Ok(_) | Err(Error::AlreadyExists) => {}
             Err(error) => return Err(error),
         }
@@ -75,13 +81,12 @@ pub async fn metrics(
     }
 }
 
-fn event(names: &Names, step: &Step, index: usize) -> Value {
-    let said = &step.events[index];
+fn event(names: &Names, step: &Step, which: &str, said: &StepEvent) -> Value {
     let time = step.time.0;
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": { "name": event_name(names, step.number, index), "namespace": names.namespace },
+        "metadata": { "name": event_name(names, step.number, which), "namespace": names.namespace },
         "involvedObject": {
             "apiVersion": "flagger.app/v1beta1",
             "kind": "Canary",
@@ -103,9 +108,9 @@ fn event(names: &Names, step: &Step, index: usize) -> Value {
     })
 }
 
-fn event_name(names: &Names, number: i64, index: usize) -> String {
+fn event_name(names: &Names, number: i64, which: &str) -> String {
     let uid: String = names.uid.chars().take(8).collect();
-    let tail = format!(".{uid}.{number:08}-{index}");
+    let tail = format!(".{uid}.{number:08}-{which}");
     let head = cut(&names.canary, NAME_MAX - tail.len());
     format!("{}{tail}", head.trim_end_matches(['.', '-']))
 }

@@ -1,7 +1,7 @@
 //! What the definition of the status allows: a text or list that grew longer would make the whole
 //! claim invalid, and with it whatever it decides about traffic.
 
-use crate::api::status::{CanaryStatus, CheckStatus, EventType, Step, StepEvent};
+use crate::api::status::{CanaryStatus, CheckStatus, StepEvent};
 use crate::api::text;
 
 const REASON_MAX: usize = 1_024;
@@ -37,20 +37,6 @@ pub(in crate::pass::decide) fn of_events(events: &mut Vec<StepEvent>) {
     for event in events {
         // The API server counts bytes here.
         event.message = text::cut(&event.message, MESSAGE_MAX).to_owned();
-    }
-}
-
-/// One more text of a step that is claimed already, where there is room and it is not said yet.
-/// Those before it keep their places, by which their Events are named.
-pub fn add_event(step: &mut Step, r#type: EventType, message: String) {
-    let message = text::cut(&message, MESSAGE_MAX).to_owned();
-    let is_said = step.events.iter().any(|event| event.message == message);
-    if !is_said && step.events.len() < EVENTS_MAX {
-        step.events.push(StepEvent {
-            r#type,
-            message,
-            when_shown: false,
-        });
     }
 }
 
