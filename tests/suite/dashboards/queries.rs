@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use davy::api::canary::Canary;
+use davy::api::record::Record;
 use davy::api::status::Phase;
 use davy::io::clock::Clock;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -155,12 +156,15 @@ async fn asked() -> Option<Asked> {
     // As if the repository were down; this pass has none, so it delivers nothing.
     let canaries: Api<Canary> = Api::namespaced(cluster.client(), &namespace);
     let released = canaries.get("podinfo").await.expect("the Canary");
-    let waiting = json!([{"to": ["git"], "record": {
+    let record = json!({
         "version": 1, "tool": "davy", "cluster": CLUSTER, "namespace": namespace,
         "canary": "podinfo", "uid": released.metadata.uid, "step": 1, "outcome": "initialized",
         "time": Clock::System.now().to_string(), "reason": "",
-    }}]);
-    let patch = Patch::Merge(json!({"status": {"outbox": waiting}}));
+    });
+    let parsed: Record = serde_json::from_value(record.clone()).expect("a record");
+    let digest = davy::records::digest(&davy::records::bytes(&parsed));
+    let waiting = json!([{"to": ["git"], "record": record}]);
+    let patch = Patch::Merge(json!({"status": {"outbox": waiting, "lastRecord": digest}}));
     canaries
         .patch_status("podinfo", &PatchParams::default(), &patch)
         .await

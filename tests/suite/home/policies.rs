@@ -162,7 +162,10 @@ subjects:
 ";
     cluster.apply_yaml(accounts, namespace).await;
     stage
-        .application("podinfo", &json!({"provider": "kubernetes"}))
+        .application(
+            "podinfo",
+            &json!({"provider": "kubernetes", "skipAnalysis": true}),
+        )
         .await;
     let written_by = async |account: &str| {
         let kubeconfig = cluster
