@@ -307,7 +307,8 @@ async fn finish(
     } else {
         snapshot.status.clone()
     };
-    let converged = converge::converge(cluster, &io.clock, snapshot, &status, writes).await;
+    let converged = converge::converge(cluster, &io.clock, snapshot, &status, writes);
+    let converged = Box::pin(converged).await;
     let acknowledged = converge::acknowledged(&status, &converged);
     if let Some(told) = acknowledged.status
         // What is not noted now shows again in the next pass.

@@ -82,7 +82,8 @@ const OTHERS_BYTES: usize = 7_000;
 const CANARIES: usize = 100;
 
 /// A bench, not a test: how much memory a pass takes in a cluster that has much beside its canaries.
-/// The static program where DAVY_TEST_STATIC names it; beside it the one that TEST_DAVY_BEFORE names.
+/// The static program where `DAVY_TEST_STATIC` names it; beside it the one that
+/// `TEST_DAVY_BEFORE` names.
 ///
 /// ```text
 /// DAVY_TEST_CLUSTER=required cargo test --test suite -- --ignored --nocapture memory_of_a_pass

@@ -18,9 +18,9 @@ pub(in crate::api) fn fit(value: &mut Value, schema: &Value) {
             if let Some(max) = bound(schema, "maxItems") {
                 items.truncate(max);
             }
-            items
-                .iter_mut()
-                .for_each(|item| fit(item, &schema["items"]));
+            for item in items {
+                fit(item, &schema["items"]);
+            }
         }
         Value::Object(fields) => {
             if let Some(max) = bound(schema, "maxProperties") {

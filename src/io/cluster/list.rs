@@ -120,8 +120,10 @@ impl Cluster {
         let mut restarts = 0;
         let mut objects = Vec::new();
         let mut limit = PAGE;
-        let mut params = ListParams::default();
-        params.label_selector = selector.map(str::to_owned);
+        let mut params = ListParams {
+            label_selector: selector.map(str::to_owned),
+            ..ListParams::default()
+        };
         loop {
             params.limit = Some(limit);
             let request = if metadata_only {

@@ -211,7 +211,7 @@ mod tests {
             altered("/record/step", json!(10)),
             altered("/record/step", json!(-1)),
             judged(&last, &[own.clone(), record(6, Some(&last))]).remove(1),
-            judged("", &[own.clone()]).remove(0),
+            judged("", std::slice::from_ref(&own)).remove(0),
         ];
         assert_eq!(
             cases,

@@ -1,5 +1,4 @@
 //! The lists of a pass: what may not be read, what cannot be, and a server that has no time yet.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Mutex;
 

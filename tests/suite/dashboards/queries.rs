@@ -181,10 +181,10 @@ async fn asked() -> Option<Asked> {
         stage.davy(&["run"], &settings);
         let status = stage.status("podinfo").await;
         let reasons = status.conditions.iter().map(|condition| &*condition.reason);
-        match reasons.clone().any(|reason| reason == "PrimaryNotReady") {
-            true => Ok(()),
-            false => Err(reasons.collect::<Vec<_>>().join(", ")),
+        if reasons.clone().any(|reason| reason == "PrimaryNotReady") {
+            return Ok(());
         }
+        Err(reasons.collect::<Vec<_>>().join(", "))
     })
     .await
     .unwrap_or_else(|error| panic!("{error}"));

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `row.yaml` | what it is about, the course that is played, and what is to be seen in the end |
 //! | `policy.yaml` | admission policies and their bindings, which act in the row's namespace alone |
-//! | `writer.yaml` | what a GitOps tool has in Git and applies |
+//! | `writer.yaml` | what a tool such as Flux has in Git and applies |
 //!
 //! `application.yaml` is what they all release, and `events.yaml` what its Canary says at each stage
 //! when nobody interferes.

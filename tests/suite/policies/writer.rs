@@ -1,4 +1,4 @@
-//! A GitOps tool: it has manifests, and applies them from the server's side under a field manager of
+//! A tool such as Flux: it has manifests, and applies them from the server's side under a field manager of
 //! its own, again and again.
 use std::{
     sync::{
