@@ -151,7 +151,11 @@ impl Cluster {
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>) -> Result<Value, Error> {
-        let body = self.body(request).await?;
+        let body = self.body(request).await.map_err(|error| match error {
+            // Of one object there is no half to ask for.
+            Error::TooLarge(why) => Error::Unanswered(why),
+            error => error,
+        })?;
         serde_json::from_slice(&body)
             .map_err(|error| Error::Unanswered(format!("not JSON: {error}")))
     }

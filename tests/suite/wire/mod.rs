@@ -65,7 +65,7 @@ async fn over_both_halves(server: &Server) -> [(Result<Response<Bytes>, WireErro
 /// Both halves fail in time and say so, without what may be secret.
 async fn no_answer(server: &Server, why: &str) {
     for (result, took) in over_both_halves(server).await {
-        let Err(WireError::NoAnswer(text)) = &result else {
+        let Err(WireError::NoAnswer(text) | WireError::TooLarge(text)) = &result else {
             panic!("{result:?}")
         };
         assert!(text.contains(why), "{text}");
