@@ -78,12 +78,11 @@ pub struct Options {
 pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     let deadline = tokio::time::Instant::now() + options.deadline;
     let begun = tokio::time::Instant::now();
-    let now = io.clock.now();
     let (io, requests) = &io.counted();
     let cluster = Cluster::new(io.kube_client());
     let records = options.places.records.as_ref();
     let (scope, policy, server) = (&options.scope, &options.policy, &options.metrics_server);
-    let world = observe::world(&cluster, scope, policy, records, server, now);
+    let world = observe::world(&cluster, scope, policy, records, server, &io.clock);
     let world = tokio::select! {
         biased;
         world = tokio::time::timeout_at(deadline, world) => world
@@ -93,7 +92,7 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
             return Err(cluster::Error::Unanswered("the pass was stopped".to_owned()));
         }
     };
-    let mut report = Report::new(now);
+    let mut report = Report::new(world.now);
     for (name, problem) in &world.malformed {
         if is_chosen(options, name) {
             report.malformed(name, problem);

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use crate::api::canary::Canary;
 use crate::api::status::Phase;
+use crate::io::clock::Clock;
 use crate::io::cluster::{Cluster, Error, Listed, Scope};
 use crate::objects::configs::{copy_key, key_of_status};
 use crate::objects::{
@@ -65,17 +66,21 @@ pub async fn world(
     policy: &Arc<Policy>,
     records: Option<&Records>,
     metrics_server: &str,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<World, Error> {
     let mut canaries = Vec::new();
     let mut malformed = Vec::new();
     // Before any of their objects: objects read first would let a fresh claim stand on a stale
     // route.
+    let listed = all_canaries(cluster, scope).await?;
+    // Not before: a pass that was held up until here would take what others have written meanwhile
+    // for the future, and set their clocks back.
+    let now = clock.now();
     for Listed {
         namespace,
         name,
         object,
-    } in all_canaries(cluster, scope).await?
+    } in listed
     {
         let canary = object.and_then(|object| {
             serde_json::from_value::<Canary>(object).map_err(|error| error.to_string())

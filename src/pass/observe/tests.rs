@@ -39,16 +39,9 @@ fn canaries() -> Value {
 
 async fn world_of(cluster: &Cluster) -> World {
     let policy = Arc::new(Policy::default());
-    world(
-        cluster,
-        &Scope::Cluster,
-        &policy,
-        None,
-        "",
-        Timestamp::UNIX_EPOCH,
-    )
-    .await
-    .unwrap()
+    world(cluster, &Scope::Cluster, &policy, None, "", &Clock::System)
+        .await
+        .unwrap()
 }
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
