@@ -72,7 +72,7 @@ pub async fn world(
     let mut malformed = Vec::new();
     // Before any of their objects: objects read first would let a fresh claim stand on a stale
     // route.
-    let listed = all_canaries(cluster, scope).await?;
+    let listed = all_canaries(cluster, scope, clock).await?;
     // Not before: a pass that was held up until here would take what others have written meanwhile
     // for the future, and set their clocks back.
     let now = clock.now();
@@ -139,12 +139,16 @@ pub async fn world(
 }
 
 /// Every Canary. An API server that starts says when it will answer; the pass has a deadline.
-async fn all_canaries(cluster: &Cluster, scope: &Scope) -> Result<Vec<Listed>, Error> {
+async fn all_canaries(
+    cluster: &Cluster,
+    scope: &Scope,
+    clock: &Clock,
+) -> Result<Vec<Listed>, Error> {
     loop {
         match cluster.list(&CANARY, scope, None).await {
             Err(Error::Busy { seconds, message }) => {
                 tracing::warn!(seconds, message, "the API server is busy");
-                tokio::time::sleep(Duration::from_secs(seconds.max(1))).await;
+                clock.sleep(Duration::from_secs(seconds.max(1))).await;
             }
             listed => return listed,
         }
