@@ -34,6 +34,9 @@ pub use canary::snapshot;
 /// Lists of namespaces that are under way together.
 const LISTS_AT_ONCE: usize = 8;
 
+/// A server that wants to be left alone for longer is asked by the next pass.
+const BUSY_SECONDS_MAX: u64 = 10;
+
 /// What canaries name, by namespace.
 type Keys = BTreeMap<String, BTreeSet<Key>>;
 
@@ -146,7 +149,7 @@ async fn all_canaries(
 ) -> Result<Vec<Listed>, Error> {
     loop {
         match cluster.list(&CANARY, scope, None).await {
-            Err(Error::Busy { seconds, message }) => {
+            Err(Error::Busy { seconds, message }) if seconds <= BUSY_SECONDS_MAX => {
                 tracing::warn!(seconds, message, "the API server is busy");
                 clock.sleep(Duration::from_secs(seconds.max(1))).await;
             }
