@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{DONE, INCOMPLETE, UNUSABLE, output};
 use crate::api::canary::Canary;
-use crate::io::cluster::{Cluster, Scope};
+use crate::io::cluster::{Cluster, Listed, Scope};
 use crate::io::rights::{self, Need};
 use crate::io::{self, Io};
 use crate::objects::{CANARY, Key, Names, Policy, Problem, references};
@@ -163,7 +163,7 @@ fn of_cluster(settings: &Settings) -> Result<Vec<Value>, String> {
             .list(&CANARY, &settings.scope, None)
             .await
             .map_err(|error| crate::pass::could_not_start(&error))?;
-        let listed = listed.into_iter().map(|listed| listed.object);
+        let listed = listed.into_iter().map(Listed::whole);
         let mut objects = listed.collect::<Result<Vec<_>, _>>()?;
         let mut targets = Vec::new();
         for canary in &mut objects {

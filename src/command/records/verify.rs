@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command::{DONE, Format, INCOMPLETE, UNUSABLE, output};
 use crate::io;
-use crate::io::cluster::Cluster;
+use crate::io::cluster::{Cluster, Listed};
 use crate::objects::CANARY;
 use crate::records::chain;
 use crate::settings::Settings;
@@ -70,13 +70,18 @@ async fn last_records(settings: &Settings) -> Result<BTreeMap<String, String>, S
     let cluster = Cluster::new(io.kube_client());
     let canaries = cluster.list(&CANARY, &settings.scope, None).await;
     let canaries = canaries.map_err(|error| crate::pass::could_not_start(&error))?;
-    let last = canaries.into_iter().filter_map(|listed| {
-        let canary = listed.object.ok()?;
+    // One that was left out would pass for one whose records are all there.
+    let canaries: Vec<Value> = canaries
+        .into_iter()
+        .map(Listed::whole)
+        .collect::<Result<_, _>>()?;
+    let last = canaries.iter().filter_map(|canary| {
         let waits = !canary["status"]["outbox"]
             .as_array()
             .is_none_or(Vec::is_empty);
         let digest = canary["status"]["lastRecord"].as_str().filter(|_| !waits)?;
-        let name = format!("Canary {}/{}", listed.namespace, listed.name);
+        let text = |field: &str| canary["metadata"][field].as_str().unwrap_or_default();
+        let name = format!("Canary {}/{}", text("namespace"), text("name"));
         Some((name, digest.to_owned()))
     });
     Ok(last.collect())

@@ -26,6 +26,16 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// The object, for whoever needs all of them; what is wrong with it, by its name.
+    pub fn whole(self) -> Result<Value, String> {
+        let Self {
+            namespace,
+            name,
+            object,
+        } = self;
+        object.map_err(|why| format!("{namespace}/{name} cannot be read: {why}"))
+    }
+
     /// Reads the name first, and the rest where it is wanted.
     fn read(
         item: &RawValue,
