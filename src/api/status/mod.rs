@@ -222,6 +222,14 @@ pub struct CanaryStatus {
     pub canary_revision: Option<String>,
 }
 
+impl CanaryStatus {
+    /// The condition of this type, if there is one.
+    pub fn condition(&self, r#type: &str) -> Option<&CanaryCondition> {
+        let mut conditions = self.conditions.iter();
+        conditions.find(|condition| condition.r#type == r#type)
+    }
+}
+
 /// Where a release is.
 #[derive(
     JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

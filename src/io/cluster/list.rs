@@ -97,25 +97,18 @@ impl Cluster {
         self.pages(kind, scope, selector, false, &|_, _| true).await
     }
 
-    /// Those objects of a kind whose namespace and name are wanted. Of the others nothing is kept:
-    /// a large cluster has much that is nobody's.
+    /// Those objects of a kind whose namespace and name are wanted, or their metadata alone where
+    /// contents are large and rarely needed. Of the others nothing is kept: a large cluster has much
+    /// that is nobody's.
     pub async fn list_wanted(
         &self,
         kind: &Kind,
         scope: &Scope,
+        metadata_only: bool,
         is_wanted: impl Fn(&str, &str) -> bool + Sync,
     ) -> Result<Vec<Listed>, Error> {
-        self.pages(kind, scope, None, false, &is_wanted).await
-    }
-
-    /// Their metadata, for those whose contents are large and rarely needed.
-    pub async fn list_wanted_metadata(
-        &self,
-        kind: &Kind,
-        scope: &Scope,
-        is_wanted: impl Fn(&str, &str) -> bool + Sync,
-    ) -> Result<Vec<Listed>, Error> {
-        self.pages(kind, scope, None, true, &is_wanted).await
+        self.pages(kind, scope, None, metadata_only, &is_wanted)
+            .await
     }
 
     async fn pages(
@@ -218,7 +211,7 @@ mod tests {
         ];
         let (cluster, _) = cluster(move |_| Ok(page(&items, "")));
         let listed = cluster
-            .list_wanted(&CONFIG_MAP, &Scope::Cluster, |namespace, _| {
+            .list_wanted(&CONFIG_MAP, &Scope::Cluster, false, |namespace, _| {
                 namespace == "a"
             })
             .await

@@ -278,9 +278,15 @@ async fn read_history(cluster: &Cluster, snapshot: &mut Snapshot) {
             return;
         }
     };
-    snapshot.history = listed
+    let mut history = Vec::new();
+    for listed in listed {
+        match listed.whole() {
+            Ok(object) => history.push(object),
+            Err(why) => snapshot.unreachable.push(format!("{} {why}", kind.kind)),
+        }
+    }
+    snapshot.history = history
         .into_iter()
-        .filter_map(|listed| listed.object.ok())
         .filter(|object| {
             let owners = object["metadata"]["ownerReferences"].as_array();
             owners

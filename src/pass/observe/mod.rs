@@ -56,9 +56,26 @@ pub struct World {
     objects: BTreeMap<String, Objects>,
     /// Other objects of the routers' kinds, by namespace: some may claim what a canary's do.
     others: BTreeMap<String, Objects>,
-    /// What could not be read, and why: a kind, in one namespace where one is named, or one object of
-    /// it. Only canaries that need it are held up.
-    unreadable: Vec<(&'static Kind, Option<String>, Option<String>, String)>,
+    /// Only canaries that need it are held up.
+    unreadable: Vec<Unreadable>,
+}
+
+/// What could not be read: a kind, in all namespaces or one, or one object of it.
+#[derive(Debug)]
+struct Unreadable {
+    kind: &'static Kind,
+    namespace: Option<String>,
+    name: Option<String>,
+    why: String,
+}
+
+impl Unreadable {
+    /// Whether the object is among it.
+    fn holds(&self, namespace: &str, key: &Key) -> bool {
+        *self.kind == *key.kind
+            && self.namespace.as_deref().is_none_or(|it| it == namespace)
+            && self.name.as_deref().is_none_or(|it| it == key.name)
+    }
 }
 
 /// Reads the Canaries of `scope` and every object that they name. From `records` it is read later,
@@ -202,11 +219,9 @@ async fn list_in(
             !name.is_empty() && (is_route || keys.contains(&Key::new(kind, name)))
         })
     };
-    if metadata_only {
-        cluster.list_wanted_metadata(kind, scope, is_wanted).await
-    } else {
-        cluster.list_wanted(kind, scope, is_wanted).await
-    }
+    cluster
+        .list_wanted(kind, scope, metadata_only, is_wanted)
+        .await
 }
 
 /// The objects that every canary has, whatever its phase: those that its traffic goes through, and
@@ -260,7 +275,12 @@ impl World {
             Ok(listed) => listed,
             Err(error) => {
                 let why = format!("listing {}: {error}", kind.plural);
-                return self.unreadable.push((kind, namespace, None, why));
+                return self.unreadable.push(Unreadable {
+                    kind,
+                    namespace,
+                    name: None,
+                    why,
+                });
             }
         };
         for Listed {
@@ -277,8 +297,12 @@ impl World {
                 Ok(object) => object,
                 Err(why) => {
                     let why = format!("reading {key} in {namespace}: {why}");
-                    self.unreadable
-                        .push((kind, Some(namespace), Some(name), why));
+                    self.unreadable.push(Unreadable {
+                        kind,
+                        namespace: Some(namespace),
+                        name: Some(name),
+                        why,
+                    });
                     continue;
                 }
             };
@@ -336,12 +360,8 @@ impl World {
     /// Why an object could not be read, if it could not: it by itself, or the list that it is in.
     fn unreadable(&self, namespace: &str, key: &Key) -> Option<String> {
         let mut unreadable = self.unreadable.iter();
-        let (.., why) = unreadable.find(|(kind, where_, name, _)| {
-            **kind == *key.kind
-                && where_.as_deref().is_none_or(|it| it == namespace)
-                && name.as_deref().is_none_or(|it| it == key.name)
-        })?;
-        Some(why.clone())
+        let found = unreadable.find(|unreadable| unreadable.holds(namespace, key))?;
+        Some(found.why.clone())
     }
 }
 

@@ -229,14 +229,17 @@ fn release(snapshot: &Snapshot, step: &Step) -> Release {
         change_cause: annotation(CHANGE_CAUSE),
         commit: annotation(COMMIT),
         commit_time: annotation(COMMIT_TIME).and_then(|time| Some(Time(time.parse().ok()?))),
-        template: template(snapshot, target).filter(|_| snapshot.policy.restores),
+        template: template(snapshot, target),
         steps: Vec::new(),
         steps_left_out: 0,
     }
 }
 
-/// A pod template as a record has it; none that a status cannot hold.
+/// A pod template as a record has it, where records are to have any; none that a status cannot hold.
 fn template(snapshot: &Snapshot, workload: &Value) -> Option<String> {
+    if !snapshot.policy.restores {
+        return None;
+    }
     let text = snapshot.workload.template(workload).to_string();
     (text.len() <= TEMPLATE_BYTES_MAX).then_some(text)
 }
@@ -246,8 +249,7 @@ fn taken_over(snapshot: &Snapshot, status: &CanaryStatus, outcome: Outcome) -> O
     match outcome {
         Outcome::Promoted => status.release.as_ref()?.template.clone(),
         Outcome::Initialized if snapshot.copy_hash() == snapshot.primary_hash() => {
-            let target = snapshot.target().filter(|_| snapshot.policy.restores)?;
-            template(snapshot, target)
+            template(snapshot, snapshot.target()?)
         }
         _ => None,
     }

@@ -155,8 +155,7 @@ pub fn set_health(status: &mut CanaryStatus, unwell: Option<(&'static str, &str)
 
 /// Condition Ready, if status has it.
 pub(in crate::pass::decide) fn ready(status: &CanaryStatus) -> Option<&CanaryCondition> {
-    let mut conditions = status.conditions.iter();
-    conditions.find(|condition| condition.r#type == READY)
+    status.condition(READY)
 }
 
 /// Whether status says that the canary is not well, for this reason among others.
@@ -227,8 +226,6 @@ fn put(
 /// The reason that condition `Promoted` gives.
 pub(in crate::pass::decide) fn reason(status: &CanaryStatus) -> &str {
     status
-        .conditions
-        .iter()
-        .find(|condition| condition.r#type == PROMOTED)
+        .condition(PROMOTED)
         .map_or("", |condition| &condition.reason)
 }

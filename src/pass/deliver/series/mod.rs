@@ -84,8 +84,7 @@ impl Subject {
 }
 
 fn ready(status: &CanaryStatus) -> Option<(bool, String)> {
-    let mut conditions = status.conditions.iter();
-    let ready = conditions.find(|condition| condition.r#type == "Ready")?;
+    let ready = status.condition("Ready")?;
     Some((ready.status == ConditionStatus::True, ready.reason.clone()))
 }
 
