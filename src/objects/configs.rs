@@ -308,7 +308,8 @@ fn is_opted_out(object: &Value) -> bool {
         .is_some_and(|tracking| tracking.starts_with("disable"))
 }
 
-fn is_metadata_only(object: &Value) -> bool {
+/// Whether only the metadata of an object was asked for.
+pub fn is_metadata_only(object: &Value) -> bool {
     object["kind"] == "PartialObjectMetadata"
 }
 

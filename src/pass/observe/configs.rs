@@ -165,7 +165,20 @@ async fn read_copies(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) 
             unknown.extend([copy, configs::previous_key(&config), config]);
         }
     }
+    // Contents that this pass has read already are not asked for twice: between two answers somebody
+    // may have changed them, and a snapshot with both agrees with neither.
+    unknown.retain(|key| {
+        let object = snapshot.objects.get(key);
+        object.is_none_or(|object| configs::is_metadata_only(object))
+    });
+    let is_there = |snapshot: &Snapshot, key: &Key| snapshot.objects.contains_key(key);
+    let mut listed = unknown.clone();
+    listed.retain(|key| is_there(snapshot, key));
     read_again(cluster, snapshot, unknown).await;
+    listed.retain(|key| !is_there(snapshot, key) && !snapshot.unread.contains(key));
+    let gone = listed.iter();
+    let gone = gone.map(|key| format!("{key} was deleted while it was read"));
+    snapshot.unreachable.extend(gone);
     // A later pass need not look at what is as it was promoted.
     for (name, checksum) in &promoted {
         let Some(copy) = configs::key_of_status(name).map(|config| configs::copy_key(&config))
