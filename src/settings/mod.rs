@@ -21,6 +21,7 @@ use crate::pass::deliver::reverts::REVERT;
 mod git;
 mod tenancy;
 mod texts;
+mod unknown;
 
 use texts::{Problems, address, boolean, cluster, label, links, list, secret_address};
 
@@ -176,10 +177,11 @@ impl Settings {
             .filter(|(name, value)| name.starts_with(PREFIX) && !value.trim().is_empty())
             .map(|(name, value)| (name, value.trim().to_owned()))
             .collect();
+        let unknown = unknown::problems(given.keys().map(String::as_str));
         let texts: Texts = envy::prefixed(PREFIX)
             .from_iter(given)
             .map_err(|error| Invalid(vec![error.to_string()]))?;
-        texts.check()
+        texts.check(unknown)
     }
 }
 
@@ -302,9 +304,10 @@ impl Texts {
         }
     }
 
-    fn check(self) -> Result<Settings, Invalid> {
+    /// The settings, unless something is wrong with them or was before.
+    fn check(self, problems: Vec<String>) -> Result<Settings, Invalid> {
         let (git, reverts) = (self.git(), self.reverts());
-        let mut problems = Problems::default();
+        let mut problems = Problems(problems);
         let alerts = self.alerts(&mut problems);
         let policy = self.policy(&alerts, &mut problems);
         let alerts = Alerts {

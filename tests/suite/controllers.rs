@@ -1,6 +1,6 @@
 //! The stand-ins for the controllers of Deployments and autoscalers against the real ones: the same
 //! states in the same order, as far as Davy looks at them. What the real ones do is recorded in
-//! `fixtures/controllers.yaml`; `DAVY_UPDATE=1` writes it anew where there is a control plane.
+//! `fixtures/controllers.yaml`; `TEST_DAVY_UPDATE=1` writes it anew where there is a control plane.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -101,7 +101,7 @@ async fn real_controllers_go_through_the_states_that_are_recorded() {
         return;
     };
     let namespace = cluster.namespace("controllers").await;
-    let is_recording = std::env::var_os("DAVY_UPDATE").is_some();
+    let is_recording = std::env::var_os("TEST_DAVY_UPDATE").is_some();
     let played = recorded().into_iter().map(|mut story| {
         let namespace = &namespace;
         async move {

@@ -82,11 +82,11 @@ const OTHERS_BYTES: usize = 7_000;
 const CANARIES: usize = 100;
 
 /// A bench, not a test: how much memory a pass takes in a cluster that has much beside its canaries.
-/// The static program where `DAVY_TEST_STATIC` names it; beside it the one that
+/// The static program where `TEST_DAVY_STATIC` names it; beside it the one that
 /// `TEST_DAVY_BEFORE` names.
 ///
 /// ```text
-/// DAVY_TEST_CLUSTER=required cargo test --test suite -- --ignored --nocapture memory_of_a_pass
+/// TEST_DAVY_CLUSTER=required cargo test --test suite -- --ignored --nocapture memory_of_a_pass
 /// ```
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a bench"]
@@ -101,7 +101,7 @@ async fn memory_of_a_pass_beside_much_that_is_nobodys() {
     until_rested(&podinfo, CANARIES).await;
     let others = (0..OTHERS).map(nobodys).collect();
     create(&podinfo, "apps/v1", "Deployment", others).await;
-    let now = std::env::var_os("DAVY_TEST_STATIC");
+    let now = std::env::var_os("TEST_DAVY_STATIC");
     let now = now.unwrap_or_else(|| env!("CARGO_BIN_EXE_davy").into());
     let programs = [
         ("now", Some(now)),

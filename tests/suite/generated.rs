@@ -30,15 +30,15 @@ fn config_crd_holds_what_the_types_describe() {
     }
 }
 
-/// With `DAVY_UPDATE=1` the file is written anew, and what `git diff` shows is for the review.
+/// With `TEST_DAVY_UPDATE=1` the file is written anew, and what `git diff` shows is for the review.
 fn compare(file: &Path, text: &str) {
-    if env::var_os("DAVY_UPDATE").is_some() {
+    if env::var_os("TEST_DAVY_UPDATE").is_some() {
         fs::write(file, text).expect("a file that can be written");
     }
     let kept = fs::read_to_string(file).unwrap_or_default();
     assert!(
         kept == text,
-        "{} is not what the types describe: run the tests with DAVY_UPDATE=1",
+        "{} is not what the types describe: run the tests with TEST_DAVY_UPDATE=1",
         file.display()
     );
 }

@@ -1,6 +1,6 @@
 //! Metric checks, by cases that are data: `fixtures/metrics/builtin/<case>` is a Canary and what
 //! it asks, `fixtures/metrics/prometheus/<case>` is a reply and what is made of it. A new case is a
-//! folder; `DAVY_UPDATE=1` writes what is expected, for review.
+//! folder; `TEST_DAVY_UPDATE=1` writes what is expected, for review.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -376,7 +376,7 @@ fn read(path: &Path) -> String {
 
 fn golden(case: &Path, text: &str) {
     let path = case.join("expected.txt");
-    if std::env::var_os("DAVY_UPDATE").is_some() {
+    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
         fs::write(&path, text).unwrap();
     }
     assert_eq!(read(&path), text, "{}", path.display());

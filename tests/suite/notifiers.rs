@@ -10,7 +10,7 @@
 //! | `replies.yaml` | replies, and whether each proves that the message has arrived |
 //!
 //! `fixtures/notifiers/event/<case>` holds what a step told (`told.yaml`) and the requests of the
-//! event webhook. `DAVY_UPDATE=1` writes requests and verdicts anew, for review. A new case is a
+//! event webhook. `TEST_DAVY_UPDATE=1` writes requests and verdicts anew, for review. A new case is a
 //! folder.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -347,7 +347,7 @@ fn compare(file: &Path, text: &str) -> Option<String> {
     if found == text {
         return None;
     }
-    if std::env::var_os("DAVY_UPDATE").is_some() {
+    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
         fs::write(file, text).unwrap();
         return None;
     }

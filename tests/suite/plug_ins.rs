@@ -7,7 +7,7 @@
 //! | `before.yaml` | the objects that are there; `kind: PartialObjectMetadata` says in `of` of what |
 //! | `after.yaml` | what is made of it |
 //!
-//! `DAVY_UPDATE=1` writes `after.yaml` anew, for review. A new case needs no Rust.
+//! `TEST_DAVY_UPDATE=1` writes `after.yaml` anew, for review. A new case needs no Rust.
 
 #![expect(
     clippy::unwrap_used,
@@ -409,9 +409,9 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// `DAVY_UPDATE=1` takes what came out as what is right, to be reviewed; so does a missing file.
+/// `TEST_DAVY_UPDATE=1` takes what came out as what is right, to be reviewed; so does a missing file.
 fn compare(expected: &Path, actual: &str) -> Option<String> {
-    if std::env::var_os("DAVY_UPDATE").is_some() || !expected.exists() {
+    if std::env::var_os("TEST_DAVY_UPDATE").is_some() || !expected.exists() {
         fs::write(expected, actual).unwrap();
         return None;
     }

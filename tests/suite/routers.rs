@@ -14,7 +14,7 @@
 //! | `others.yaml` | other objects of the namespace, if any |
 //! | `rivals.txt` | which of those claim the same traffic |
 //!
-//! All but the first three and `others.yaml` are written with `DAVY_UPDATE=1`, for review.
+//! All but the first three and `others.yaml` are written with `TEST_DAVY_UPDATE=1`, for review.
 #![expect(
     clippy::unwrap_used,
     reason = "a panic is how a test reports a broken fixture"
@@ -271,7 +271,7 @@ fn compare(file: &Path, text: Option<&str>) -> Option<String> {
     if found.as_deref() == text {
         return None;
     }
-    if std::env::var_os("DAVY_UPDATE").is_some() {
+    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
         match text {
             Some(text) => fs::write(file, text).unwrap(),
             None => fs::remove_file(file).unwrap(),

@@ -1,6 +1,6 @@
 //! The scenarios that ship: each is played, must meet its own expectations, and its transcript is
 //! held against `expected.txt`. And `davy simulate` on scenarios that fail or cannot be played, in
-//! `fixtures/simulate`: all that it prints and how it ends. `DAVY_UPDATE=1` writes both anew.
+//! `fixtures/simulate`: all that it prints and how it ends. `TEST_DAVY_UPDATE=1` writes both anew.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::bed::program::Program;
 
 const SHIPPED: &str = "fixtures/scenarios";
 /// What once went wrong, each by the name of the incident. Held against what it expects only: the
-/// way there may change. With `DAVY_STORY=incidents/clock-ahead` only that one.
+/// way there may change. With `TEST_DAVY_STORY=incidents/clock-ahead` only that one.
 const INCIDENTS: &str = "fixtures/incidents";
 const FAILING: &str = "fixtures/simulate";
 /// Its transcript is too long to be kept.
@@ -69,7 +69,7 @@ async fn every_scenario_ends_as_it_expects_and_tells_the_same_story() {
 async fn no_incident_happens_again() {
     let mut folders = folders_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join(INCIDENTS));
     assert!(folders.len() > 50, "the incidents are there");
-    if let Some(story) = std::env::var_os("DAVY_STORY") {
+    if let Some(story) = std::env::var_os("TEST_DAVY_STORY") {
         folders.retain(|folder| folder.ends_with(&story));
         assert_eq!(folders.len(), 1, "there is an incident {}", story.display());
     }
@@ -145,7 +145,7 @@ fn a_phase_that_is_not_reached_is_a_failed_case_among_others() {
 
 /// What a file holds otherwise, if it does.
 fn unlike(file: &Path, text: &str) -> Option<String> {
-    if std::env::var_os("DAVY_UPDATE").is_some() {
+    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
         std::fs::write(file, text).expect("a file that can be written");
     }
     let expected = std::fs::read_to_string(file).unwrap_or_default();

@@ -34,7 +34,7 @@ fn every_case_is_refused_as_recorded_and_nothing_else_is() {
         if found == expected {
             continue;
         }
-        if std::env::var_os("DAVY_UPDATE").is_some() {
+        if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
             fs::write(&file, found).unwrap();
         } else {
             wrong.push(format!(

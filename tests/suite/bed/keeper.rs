@@ -29,7 +29,7 @@ struct Started {
 
 impl Keeper {
     /// Makes an empty folder for the processes; it goes when they have ended, unless
-    /// `DAVY_TEST_KEEP` is set.
+    /// `TEST_DAVY_KEEP` is set.
     pub(crate) fn new(name: &str) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
             .prefix(&format!("davy-{name}-"))

@@ -1,6 +1,6 @@
 //! The real test bed: a Kubernetes control plane, Prometheus and Pushgateway on loopback, started by
 //! the first test that asks and shared by all. Where they cannot be had, a test is told so once, in
-//! one visible line, and passes; with `DAVY_TEST_CLUSTER=required` that is a failure.
+//! one visible line, and passes; with `TEST_DAVY_CLUSTER=required` that is a failure.
 #![expect(
     clippy::expect_used,
     reason = "a panic with a text is how a test reports"
@@ -36,7 +36,7 @@ type Shared<T> = OnceCell<Result<Option<T>, String>>;
 /// The control plane, started by the first call; `None` when the cluster tier is skipped.
 ///
 /// # Panics
-/// When it cannot be started, or is skipped though `DAVY_TEST_CLUSTER=required`.
+/// When it cannot be started, or is skipped though `TEST_DAVY_CLUSTER=required`.
 pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
     static SHARED: Shared<ControlPlane> = OnceCell::const_new();
     let started = SHARED.get_or_init(async || {
@@ -122,7 +122,7 @@ pub(crate) async fn control_plane_of_ones_own() -> Option<ControlPlane> {
 
 /// Data that the project shares with others, beside the repository.
 pub(crate) fn shared() -> PathBuf {
-    env::var_os("DAVY_SHARED").map_or_else(
+    env::var_os("TEST_DAVY_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
     )
@@ -162,20 +162,20 @@ pub(crate) fn program(name: &str) -> Result<Option<PathBuf>, String> {
         other => (other, "no such program"),
     };
     #[expect(clippy::disallowed_methods, reason = "how the test tier is chosen")]
-    let tier = env::var("DAVY_TEST_CLUSTER").unwrap_or_default();
+    let tier = env::var("TEST_DAVY_CLUSTER").unwrap_or_default();
     let found = match tier.as_str() {
-        "off" => return skip(&format!("{what}: DAVY_TEST_CLUSTER=off")),
+        "off" => return skip(&format!("{what}: TEST_DAVY_CLUSTER=off")),
         "" | "required" => on_path(name),
         other => {
             return Err(format!(
-                "DAVY_TEST_CLUSTER={other} is none of: off, required"
+                "TEST_DAVY_CLUSTER={other} is none of: off, required"
             ));
         }
     };
     match (found, tier.as_str()) {
         (Some(path), _) => Ok(Some(path)),
         (None, "required") => Err(format!(
-            "{what}: {package} on the PATH, and DAVY_TEST_CLUSTER=required"
+            "{what}: {package} on the PATH, and TEST_DAVY_CLUSTER=required"
         )),
         (None, _) => skip(&format!("{what}: {package} on the PATH")),
     }

@@ -1,6 +1,6 @@
 //! The dashboard drawn: rehearsed releases become a history that a real Prometheus holds, its answers
 //! to the dashboard's queries are drawn by a page in a real browser, and the upper part of that is
-//! the picture in the README. With `DAVY_UPDATE=1` it is taken anew.
+//! the picture in the README. With `TEST_DAVY_UPDATE=1` it is taken anew.
 
 use std::fmt::Write as _;
 use std::{env, fs};
@@ -306,7 +306,7 @@ async fn dashboard_can_be_looked_at() {
          .map(line => line.dataset.name))].sort()",
     );
     assert_eq!(marked, json!(["Promoted", "Rolled back", "Weight changed"]));
-    if env::var_os("DAVY_UPDATE").is_some() {
+    if env::var_os("TEST_DAVY_UPDATE").is_some() {
         fs::copy(gallery.join("dashboard-top.png"), file(PICTURE)).expect("a picture");
     }
 }

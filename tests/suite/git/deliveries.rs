@@ -146,11 +146,11 @@ async fn writers_at_once_lose_nothing_and_double_nothing() {
     }
 }
 
-/// The same at length: `DAVY_TEST_WRITERS=100` makes it a thousand commits.
+/// The same at length: `TEST_DAVY_WRITERS=100` makes it a thousand commits.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_writers_at_once_into_a_folder_lose_nothing() {
     #[expect(clippy::disallowed_methods, reason = "how the length is chosen")]
-    let each = std::env::var("DAVY_TEST_WRITERS").map_or(10, |each| each.parse().unwrap());
+    let each = std::env::var("TEST_DAVY_WRITERS").map_or(10, |each| each.parse().unwrap());
     if let Some(took) = many_writers(Over::File, 10, each).await {
         let commits = each * 10;
         writeln!(

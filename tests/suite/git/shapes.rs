@@ -268,7 +268,7 @@ async fn folders_within_folders_have_an_end() {
 }
 
 /// Where the delivery that is traced goes.
-const TRACED: &str = "DAVY_TEST_TRACED";
+const TRACED: &str = "TEST_DAVY_TRACED";
 
 /// Only a delivery, in a process of its own.
 #[tokio::test]

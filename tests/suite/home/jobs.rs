@@ -17,7 +17,7 @@ fn recipe(stage: &Stage, script: &str, variables: &[(&str, &str)]) -> Output {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("PATH", stage.path())
         .env("KUBECONFIG", stage.cluster.kubeconfig())
-        .env("DAVY_EVERY", "1")
+        .env("RELEASE_PAUSE", "1")
         .env("DAVY_ALLOW_ADDRESSES", "127.0.0.0/8")
         .envs(variables.iter().copied())
         .output()

@@ -237,7 +237,7 @@ async fn release(stage: &Stage, metrics: &Prometheus, by_hand: bool) -> Vec<i32>
     }
     apply_applications(stage).await;
     // One of the overlays runs what is shipped in an image, where that was built.
-    let shipped = env::var_os("DAVY_TEST_STATIC").filter(|_| by_hand);
+    let shipped = env::var_os("TEST_DAVY_STATIC").filter(|_| by_hand);
     let program = shipped.map_or_else(program, PathBuf::from);
     let mut kubelet = Kubelet::with(stage, program);
     let mut jobs = by_hand.then(Jobs::default);

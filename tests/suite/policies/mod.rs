@@ -83,9 +83,9 @@ fn text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a text".to_owned())
 }
 
-/// All rows, those first that take longest. `DAVY_TEST_ROWS` names some, for work on them.
+/// All rows, those first that take longest. `TEST_DAVY_ROWS` names some, for work on them.
 fn rows() -> Vec<Row> {
-    let chosen = env::var_os("DAVY_TEST_ROWS").map(|names| names.to_string_lossy().into_owned());
+    let chosen = env::var_os("TEST_DAVY_ROWS").map(|names| names.to_string_lossy().into_owned());
     let is_chosen = |row: &Row| {
         let mut names = chosen.as_deref().map(|names| names.split(','));
         names

@@ -13,7 +13,7 @@ use crate::proof::stage::hand::{Hand, Holds};
 use crate::proof::stage::others::OTHERS;
 use crate::proof::stage::stops::{Tried, all, cuts, tell};
 
-/// Schedules of a run of the suite; `DAVY_SCHEDULES` asks for more.
+/// Schedules of a run of the suite; `TEST_DAVY_SCHEDULES` asks for more.
 ///
 /// As many as there are before the first that breaks an invariant: NOT the 100,000 that should hold.
 /// Of the first 6,000 these five do, and none of them is understood yet: 220 and 2356 (S6, a step
@@ -57,13 +57,13 @@ fn three_passes_in_any_order_never_break_an_invariant() {
         let text = std::env::var_os(name)?.into_string().ok()?;
         text.parse::<u64>().ok()
     };
-    if let Some(seed) = number("DAVY_SEED") {
+    if let Some(seed) = number("TEST_DAVY_SEED") {
         let moments = moments.lock().unwrap_or_else(PoisonError::into_inner);
         let (played, result) = schedule(&moments, seed);
         tell(&played.join("\n"));
         return result.unwrap_or_else(|why| panic!("{why}"));
     }
-    let schedules = number("DAVY_SCHEDULES").unwrap_or(SCHEDULES);
+    let schedules = number("TEST_DAVY_SCHEDULES").unwrap_or(SCHEDULES);
     let moments = moments.into_inner().unwrap_or_else(PoisonError::into_inner);
     tell(&format!("schedules: from {} moments", moments.len()));
     let next = AtomicU64::new(0);
@@ -83,7 +83,7 @@ fn three_passes_in_any_order_never_break_an_invariant() {
                     tried.distinct += u64::from(result.is_ok());
                     let last = || played.last().cloned().unwrap_or_default();
                     let again = "cargo test --test suite three_passes";
-                    tried.judged(result, || format!("DAVY_SEED={seed} {again} ({})", last()));
+                    tried.judged(result, || format!("TEST_DAVY_SEED={seed} {again} ({})", last()));
                 }
             });
         }

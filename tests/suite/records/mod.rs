@@ -139,9 +139,9 @@ async fn every_release_leaves_the_records_that_are_expected() {
     assert!(again > 10, "steps are decided again");
 }
 
-/// Holds files against the expected ones, which `DAVY_UPDATE=1` rewrites.
+/// Holds files against the expected ones, which `TEST_DAVY_UPDATE=1` rewrites.
 fn compare(expected: &Path, written: &BTreeMap<String, String>) {
-    if std::env::var_os("DAVY_UPDATE").is_some() {
+    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
         let _ = std::fs::remove_dir_all(expected);
         for (path, text) in written {
             let path = expected.join(path.trim_start_matches("records/default/test/podinfo/"));

@@ -14,7 +14,7 @@
 //! | variable | what is tried |
 //! |---|---|
 //! | `TEST_DAVY_DISTURBED=all` | everything, instead of the suite's share |
-//! | `TEST_DAVY_STORY=scenarios/promoted` | only this story, all of it; so does `DAVY_STORY` |
+//! | `TEST_DAVY_STORY=scenarios/promoted` | only this story, all of it |
 //! | `TEST_DAVY_PASS=7` | only what happens before this pass |
 //! | `TEST_DAVY_DISTURBANCE=edited-route` | only disturbances whose names begin so |
 //! | `TEST_DAVY_KILL=2` | with the next pass killed after its second write |
@@ -215,7 +215,7 @@ fn try_all_of(class: Class, test: &'static str) {
     let only = text("TEST_DAVY_DISTURBANCE").unwrap_or_default();
     let pass = number("TEST_DAVY_PASS");
     let kill = number("TEST_DAVY_KILL");
-    let is_every = is_all() || std::env::var_os("DAVY_STORY").is_some();
+    let is_every = is_all() || std::env::var_os("TEST_DAVY_STORY").is_some();
     let is_name = all().into_iter().any(|it| it.name() == only);
     let is_asked = |name: &str| name == only || (!is_name && name.starts_with(&only));
     let mut singles = Vec::new();

@@ -52,7 +52,7 @@ async fn two_copies_that_are_killed_all_the_time_break_no_invariant() {
     install_definitions(cluster).await;
     let (during, seed) = (during(), seed());
     tell(&format!(
-        "killed: for {} s, DAVY_SEED={seed}",
+        "killed: for {} s, TEST_DAVY_SEED={seed}",
         during.as_secs()
     ));
     let namespace = cluster.namespace("killed").await;
@@ -115,7 +115,7 @@ async fn two_copies_that_are_killed_all_the_time_break_no_invariant() {
     assert_no_bugs(&runs);
     assert!(
         judged.broken.is_empty(),
-        "DAVY_SEED={seed}: {} violations",
+        "TEST_DAVY_SEED={seed}: {} violations",
         judged.broken.len()
     );
     assert!(
@@ -146,10 +146,10 @@ impl Drop for Stopping<'_> {
 
 fn during() -> Duration {
     let number = |name: &str| env::var_os(name)?.into_string().ok()?.parse::<u64>().ok();
-    if let Some(seconds) = number("DAVY_KILLED_FOR") {
+    if let Some(seconds) = number("TEST_DAVY_KILLED_FOR") {
         return Duration::from_secs(seconds);
     }
-    let is_required = env::var_os("DAVY_TEST_CLUSTER").is_some_and(|tier| tier == "required");
+    let is_required = env::var_os("TEST_DAVY_CLUSTER").is_some_and(|tier| tier == "required");
     Duration::from_mins(if is_required {
         MINUTES_REQUIRED
     } else {
@@ -159,7 +159,7 @@ fn during() -> Duration {
 
 /// The same seed draws the same kills and changes; what they meet depends on the machine.
 fn seed() -> u64 {
-    let given = env::var_os("DAVY_SEED").and_then(|seed| seed.into_string().ok());
+    let given = env::var_os("TEST_DAVY_SEED").and_then(|seed| seed.into_string().ok());
     given.and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
         let since = std::time::UNIX_EPOCH.elapsed().expect("a clock");
         since.as_secs()

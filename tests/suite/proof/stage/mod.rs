@@ -75,7 +75,7 @@ pub(crate) struct Story {
 }
 
 /// Every scenario that there is: the recorded canaries, and those that ship. With
-/// `DAVY_STORY=scenarios/promoted` only that one.
+/// `TEST_DAVY_STORY=scenarios/promoted` only that one.
 pub(crate) fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut folders: Vec<_> = ["parity", "scenarios"]
@@ -86,7 +86,7 @@ pub(crate) fn folders() -> Vec<PathBuf> {
         .collect();
     folders.sort();
     assert!(folders.len() > 30, "the scenarios are there");
-    if let Some(story) = std::env::var_os("DAVY_STORY") {
+    if let Some(story) = std::env::var_os("TEST_DAVY_STORY") {
         folders.retain(|folder| folder.ends_with(&story));
         assert_eq!(folders.len(), 1, "there is a story {}", story.display());
     }

@@ -221,11 +221,11 @@ impl Tried {
         }
     }
 
-    /// Takes note of a result. With `DAVY_PROOF=first` the first that is wrong ends the test.
+    /// Takes note of a result. With `TEST_DAVY_PROOF=first` the first that is wrong ends the test.
     pub(crate) fn judged(&mut self, result: Result<(), String>, place: impl FnOnce() -> String) {
         if let Err(why) = result {
             let failure = format!("{}: {why}", place());
-            let is_enough = std::env::var_os("DAVY_PROOF").is_some_and(|how| how == "first");
+            let is_enough = std::env::var_os("TEST_DAVY_PROOF").is_some_and(|how| how == "first");
             assert!(!is_enough, "{failure}");
             self.failures.push(failure);
         }
