@@ -8,9 +8,8 @@ const LIKENESS: f64 = 0.8;
 
 /// What is wrong with these names, one text each.
 pub(super) fn problems<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let unknown = names.filter(|name| {
-        name.starts_with(PREFIX) && !NAMES.contains(name) && !is_service_link(name)
-    });
+    let unknown = names
+        .filter(|name| name.starts_with(PREFIX) && !NAMES.contains(name) && !is_service_link(name));
     unknown.map(problem).collect()
 }
 
@@ -68,7 +67,10 @@ mod tests {
         for (name, offered) in cases {
             let problems = problems([name].into_iter());
             assert_eq!(problems.len(), 1, "{name}");
-            assert!(problems[0].starts_with(&format!("{name}: ")), "{problems:?}");
+            assert!(
+                problems[0].starts_with(&format!("{name}: ")),
+                "{problems:?}"
+            );
             assert!(problems[0].contains(offered), "{problems:?}");
         }
     }

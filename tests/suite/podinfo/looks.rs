@@ -14,7 +14,7 @@ use crate::bed::wait::until;
 use super::Podinfo;
 
 /// A window of the recorded canary is a minute, and what is older must have left it.
-const METRICS_DEADLINE: Duration = Duration::from_mins(3);
+const METRICS_DEADLINE: Duration = Duration::from_mins(6);
 
 impl Podinfo {
     /// An object as JSON; null when there is none.

@@ -30,7 +30,7 @@ pub(crate) use stand_in::{stand_in, vector};
 /// Between two passes, so that a wait does not eat the machine.
 const PAUSE: Duration = Duration::from_secs(1);
 /// For what takes passes: the longest is a promotion in steps of 10 s, on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(6);
+const DEADLINE: Duration = Duration::from_mins(10);
 
 /// The application of one test.
 pub(crate) struct Podinfo {

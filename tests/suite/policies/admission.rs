@@ -12,7 +12,7 @@ use crate::bed::{control_plane::ControlPlane, wait::until};
 
 use super::row::documents;
 
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(4);
 const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 /// The `ConfigMap` by which a sentinel is asked whether it acts.
 const ASKED: &str = "sentinel";

@@ -16,7 +16,8 @@ use super::{
     writer::Writer,
 };
 
-const DEADLINE: Duration = Duration::from_mins(3);
+/// Only that a row ends: on a busy machine a pass takes seconds.
+const DEADLINE: Duration = Duration::from_mins(8);
 const PAUSE: Duration = Duration::from_secs(1);
 const FIRST_TAG: &str = "1.2.0";
 /// Passes that must make no write, once there is nothing left to do.
@@ -276,28 +277,30 @@ impl<'a> Course<'a> {
         assert!(writes <= bounded.writes, "{writes} writes of the route");
     }
 
+    /// Repairs become rarer: between the last two is three times what was between the nearest two.
     async fn slower(&self, fought: &Fought) {
         let podinfo = self.podinfo;
         let mark = podinfo.cluster.audit_mark();
         let end = Instant::now() + DEADLINE;
-        let mut repairs = Vec::new();
-        while repairs.len() < fought.repairs {
+        loop {
+            podinfo.pass();
+            let repairs = self.writes_of(mark, &fought.resource, &fought.name).await;
+            let times: Vec<_> = repairs.iter().map(AuditEvent::received).collect();
+            let between = times.windows(2).map(|two| two[1].duration_since(two[0]));
+            let gaps: Vec<_> = between.collect();
+            let are_rarer = gaps
+                .iter()
+                .min()
+                .is_some_and(|nearest| *gaps.last().unwrap_or(nearest) >= *nearest * 3);
+            if repairs.len() >= fought.repairs && are_rarer {
+                return;
+            }
             assert!(
                 Instant::now() < end,
-                "{fought:?}: {} repairs",
-                repairs.len()
+                "{fought:?} within {DEADLINE:?}: {gaps:?}"
             );
-            podinfo.pass();
-            repairs = self.writes_of(mark, &fought.resource, &fought.name).await;
             tokio::time::sleep(PAUSE).await;
         }
-        let times: Vec<_> = repairs.iter().map(AuditEvent::received).collect();
-        let gaps: Vec<_> = times
-            .windows(2)
-            .map(|two| two[1].duration_since(two[0]))
-            .collect();
-        let last = gaps.last().expect("several repairs");
-        assert!(*last >= gaps[0] * 3, "repairs become rarer: {gaps:?}");
     }
 
     async fn writes(&self, mark: AuditMark) -> Vec<AuditEvent> {

@@ -83,7 +83,9 @@ fn three_passes_in_any_order_never_break_an_invariant() {
                     tried.distinct += u64::from(result.is_ok());
                     let last = || played.last().cloned().unwrap_or_default();
                     let again = "cargo test --test suite three_passes";
-                    tried.judged(result, || format!("TEST_DAVY_SEED={seed} {again} ({})", last()));
+                    tried.judged(result, || {
+                        format!("TEST_DAVY_SEED={seed} {again} ({})", last())
+                    });
                 }
             });
         }
