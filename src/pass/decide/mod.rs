@@ -10,7 +10,7 @@
 //! | 3 | taking traffic off, and to the side that has pods: a dead canary, a dead primary, a deadline, the threshold, failing checks, a revision that is no longer asked for | [`taking_off`] |
 //! | – | a Canary that is not valid, or whose objects could not be read, does not get further | [`unusable`] |
 //! | 4 | finishing what the last claim named | [`claims::unfinished`] |
-//! | 5 | a new revision, a target that was set back, objects of other names | [`analysis`], [`rest`] |
+//! | 5 | a new revision, a target that was set back, objects of other names | [`analysis`], [`mod@rest`] |
 //! | 6 | readiness of primary and canary | [`analysis`] |
 //! | 7 | the interval | [`analysis`] |
 //! | 8 | checks, and the next step of the strategy | [`judging`], [`analysis`], [`promotion`] |

@@ -62,10 +62,10 @@ async fn on_your_cluster_is_followed_from_top_to_bottom() {
             .serve(&stage.namespace, name, 100.0, 50.0);
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let release = folder.path().join("target/release");
-    fs::create_dir_all(&release).expect("a folder");
+    let built = folder.path().join("target/dist");
+    fs::create_dir_all(&built).expect("a folder");
     // What the first command builds; it is built already.
-    symlink(program(), release.join("davy")).expect("a link");
+    symlink(program(), built.join("davy")).expect("a link");
     let kubeconfig = folder.path().join("kubeconfig");
     fs::copy(cluster.kubeconfig(), &kubeconfig).expect("a kubeconfig");
     let namespace = format!(
@@ -79,7 +79,7 @@ async fn on_your_cluster_is_followed_from_top_to_bottom() {
     for read in section("On your cluster") {
         let command = match read {
             Read::Manifest(text) => format!("kubectl apply -f - <<'END'\n{text}END"),
-            Read::Command(command) if command == "cargo build --release" => continue,
+            Read::Command(command) if command == "cargo build --profile dist" => continue,
             Read::Command(command) if command.starts_with("export ") => {
                 // Where the port is forwarded to.
                 let command = command.replace("http://localhost:9090", &metrics.url());
