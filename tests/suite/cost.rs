@@ -86,7 +86,7 @@ const CANARIES: usize = 100;
 /// `TEST_DAVY_BEFORE` names.
 ///
 /// ```text
-/// TEST_DAVY_CLUSTER=required cargo test --test suite -- --ignored --nocapture memory_of_a_pass
+/// TEST_DAVY_TIER=required cargo test --test suite -- --ignored --nocapture memory_of_a_pass
 /// ```
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a bench"]

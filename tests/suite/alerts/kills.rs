@@ -8,7 +8,8 @@ use davy::simulate::world::Told;
 
 use super::{outcomes, telling, webhook};
 use crate::proof::stage::cuts::ToCut;
-use crate::proof::stage::{Story, folders};
+use crate::proof::stage::{Story, stories};
+use crate::tier::is_thorough;
 
 /// Without what was said again.
 fn first(told: &[Told]) -> Result<Vec<Told>, String> {
@@ -57,12 +58,13 @@ fn every_kill(folder: &Path) -> u32 {
 
 #[test]
 fn no_kill_loses_news_or_tells_it_as_something_else() {
-    let folders = folders().into_iter();
+    let folders = stories().into_iter();
     let mut tried = 0;
     for folder in folders.filter(|folder| folder.starts_with(fixtures().join("scenarios"))) {
         tried += every_kill(&folder);
     }
-    assert!(tried > 3_000, "{tried} kills");
+    let least = if is_thorough() { 3_000 } else { 300 };
+    assert!(tried > least, "{tried} kills");
     crate::proof::stage::stops::tell(&format!("alerts: {tried} kills"));
 }
 

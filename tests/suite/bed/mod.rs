@@ -1,6 +1,6 @@
 //! The real test bed: a Kubernetes control plane, Prometheus and Pushgateway on loopback, started by
 //! the first test that asks and shared by all. Where they cannot be had, a test is told so once, in
-//! one visible line, and passes; with `TEST_DAVY_CLUSTER=required` that is a failure.
+//! one visible line, and passes; in the tier `required` that is a failure ([`crate::tier`]).
 #![expect(
     clippy::expect_used,
     reason = "a panic with a text is how a test reports"
@@ -28,6 +28,8 @@ use std::{
 
 use tokio::sync::OnceCell;
 
+use crate::tier::{Tier, tier};
+
 use self::{control_plane::ControlPlane, prometheus::Prometheus, pushgateway::Pushgateway};
 
 /// What the first asker got, for all that ask later.
@@ -36,7 +38,7 @@ type Shared<T> = OnceCell<Result<Option<T>, String>>;
 /// The control plane, started by the first call; `None` when the cluster tier is skipped.
 ///
 /// # Panics
-/// When it cannot be started, or is skipped though `TEST_DAVY_CLUSTER=required`.
+/// When it cannot be started, or is skipped though the tier is `required`.
 pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
     static SHARED: Shared<ControlPlane> = OnceCell::const_new();
     let started = SHARED.get_or_init(async || {
@@ -161,23 +163,13 @@ pub(crate) fn program(name: &str) -> Result<Option<PathBuf>, String> {
         "go" => ("the control plane", "no Go toolchain"),
         other => (other, "no such program"),
     };
-    #[expect(clippy::disallowed_methods, reason = "how the test tier is chosen")]
-    let tier = env::var("TEST_DAVY_CLUSTER").unwrap_or_default();
-    let found = match tier.as_str() {
-        "off" => return skip(&format!("{what}: TEST_DAVY_CLUSTER=off")),
-        "" | "required" => on_path(name),
-        other => {
-            return Err(format!(
-                "TEST_DAVY_CLUSTER={other} is none of: off, required"
-            ));
-        }
-    };
-    match (found, tier.as_str()) {
-        (Some(path), _) => Ok(Some(path)),
-        (None, "required") => Err(format!(
-            "{what}: {package} on the PATH, and TEST_DAVY_CLUSTER=required"
+    match (tier(), on_path(name)) {
+        (Tier::Everyday, _) => skip(&format!("{what}: TEST_DAVY_TIER is not set")),
+        (_, Some(path)) => Ok(Some(path)),
+        (Tier::Required, None) => Err(format!(
+            "{what}: {package} on the PATH, and TEST_DAVY_TIER=required"
         )),
-        (None, _) => skip(&format!("{what}: {package} on the PATH")),
+        (Tier::Thorough, None) => skip(&format!("{what}: {package} on the PATH")),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::proof::draw::Draw;
 use crate::proof::invariants::watched::Change;
 use crate::proof::invariants::{Checker, Committed, in_words};
 use crate::proof::stage::stops::tell;
+use crate::tier::{Tier, tier};
 
 use history::History;
 use killers::{Call, Moments, Run};
@@ -149,8 +150,7 @@ fn during() -> Duration {
     if let Some(seconds) = number("TEST_DAVY_KILLED_FOR") {
         return Duration::from_secs(seconds);
     }
-    let is_required = env::var_os("TEST_DAVY_CLUSTER").is_some_and(|tier| tier == "required");
-    Duration::from_mins(if is_required {
+    Duration::from_mins(if tier() == Tier::Required {
         MINUTES_REQUIRED
     } else {
         MINUTES_ELSE

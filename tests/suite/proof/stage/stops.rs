@@ -9,7 +9,7 @@ use davy::simulate::world::World;
 
 use super::state::{announced, end, end_without_evidence, governed, lives, objects};
 use super::wire::{Call, Calls, revision};
-use super::{Story, folders, run};
+use super::{Story, run, stories};
 use crate::proof::invariants::crashes::{self, Lives};
 
 /// What a run without crashes comes to.
@@ -84,7 +84,7 @@ pub(crate) fn clean(mut story: Story) -> (Clean, Vec<Stop>) {
 
 /// The clean runs of all stories.
 pub(crate) fn all() -> impl Iterator<Item = (Clean, Vec<Stop>)> {
-    folders()
+    stories()
         .into_iter()
         .map(|folder| clean(Story::read(&folder)))
 }
