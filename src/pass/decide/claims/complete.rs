@@ -103,6 +103,7 @@ impl Claim<'_> {
         let status = &mut self.status;
         status.reason = Some(reason.to_owned());
         status.observed_generation = snapshot.canary.metadata.generation;
+        keep_finished(snapshot, status);
         let last = status.last_transition_time.as_ref().map(|time| time.0);
         let now = last.map_or(snapshot.now, |last| last.max(snapshot.now));
         status.last_transition_time = Some(Time(now));
@@ -225,6 +226,17 @@ impl Claim<'_> {
         if self.status.traffic == Some(Traffic::default()) {
             self.status.traffic = None;
         }
+    }
+}
+
+/// When the last step of the analysis was finished shows by its claim: one that takes no step keeps
+/// it, so that the step is observed for as long as before.
+fn keep_finished(snapshot: &Snapshot, status: &mut CanaryStatus) {
+    let stepped = &mut status.stepped_at;
+    if *stepped == snapshot.status.stepped_at
+        && let (Some(stepped), Some(finished)) = (stepped, snapshot.finished_at())
+    {
+        stepped.0 = stepped.0.max(finished);
     }
 }
 
