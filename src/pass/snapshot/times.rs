@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::status::{Step, Wait};
+use crate::api::status::{Step, StepObject, Wait};
 use crate::objects::Key;
 use crate::objects::patch::{step_of, written_at};
 
@@ -36,6 +36,16 @@ impl Snapshot {
             .filter(|(key, _)| self.step_of(key) != Some(step.number))
             .map(|(key, _)| key.clone())
             .collect()
+    }
+
+    /// The objects of the last claim that could not be read, as that claim named them: whether they
+    /// have been written for it is not known.
+    pub fn unseen(&self) -> impl Iterator<Item = &StepObject> {
+        let objects = self.status.step.iter().flat_map(|step| &step.objects);
+        objects.filter(|object| {
+            let mut unread = self.unread.iter();
+            unread.any(|key| key.is(&object.api_version, &object.kind, &object.name))
+        })
     }
 
     /// The step that last wrote an object, as far as its annotation tells.

@@ -64,8 +64,13 @@ impl Claim<'_> {
         if is_first && self.status.phase.is_some() {
             named.extend(desired.objects.iter().map(|wanted| wanted.key.clone()));
         }
-        // What is neither there nor to be there would be unfinished for ever.
-        named.retain(|key| snapshot.objects.contains_key(key) || desired.get(key).is_some());
+        // What is neither there nor to be there would be unfinished for ever. Where something could not
+        // be read, what is to be there is not known: a late pass may still write it.
+        let may_come = |key: &Key| {
+            desired.get(key).is_some()
+                || (!snapshot.unreachable.is_empty() && outstanding.unfinished.contains(key))
+        };
+        named.retain(|key| snapshot.objects.contains_key(key) || may_come(key));
         self.note_traffic(outstanding, &named, &desired);
         let Self {
             mut status,
@@ -80,7 +85,11 @@ impl Claim<'_> {
             number: snapshot.step_number().saturating_add(1),
             time: Time(snapshot.now),
             events,
-            objects: named.iter().map(|key| recorded(snapshot, key)).collect(),
+            objects: named
+                .iter()
+                .map(|key| recorded(snapshot, key))
+                .chain(snapshot.unseen().cloned())
+                .collect(),
         };
         records::note(snapshot, &mut status, &step, asked);
         let mut writes = writes(snapshot, &desired, named, takes_off);
