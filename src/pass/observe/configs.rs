@@ -6,8 +6,8 @@ use crate::api::status::Phase;
 use crate::io::cluster::Cluster;
 use crate::objects::hash::config_checksum;
 use crate::objects::{CONFIG_MAP, Key, Problem, SECRET, configs, references};
+use crate::pass::decide::rules::{Next, Position, Rules};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::terms::Strategy;
 
 use super::World;
 use super::canary::{read, read_again};
@@ -16,22 +16,21 @@ use super::canary::{read, read_again};
 /// more would use up what is there for all.
 const TRACKED_MAX: usize = 128;
 
-/// Whether this pass may copy the target to the primary, or back: then contents are needed.
+/// Whether this pass may copy the target to the primary, or back: then contents are needed. In an
+/// analysis the rules tell, by the position that the decision will take its step from.
 fn may_copy(snapshot: &Snapshot) -> bool {
     let Snapshot { status, terms, .. } = snapshot;
-    let done = status.iterations.unwrap_or(0);
     match status.phase {
         _ if status.step.is_none() || snapshot.primary().is_none() => true,
         None | Some(Phase::Initializing | Phase::Promoting) => true,
         Some(Phase::Failed) => status.previous_spec.is_some(),
         Some(Phase::Progressing | Phase::WaitingPromotion) => {
-            terms.skip_analysis
-                || match &terms.strategy {
-                    Strategy::Weights(weights) => weights
-                        .last()
-                        .is_none_or(|last| status.canary_weight.unwrap_or(0) >= i64::from(*last)),
-                    Strategy::Iterations { total, .. } => done > *total,
-                }
+            let position = Position {
+                weight: snapshot.status_weight(),
+                iterations: status.iterations.unwrap_or(0),
+                ..Position::default()
+            };
+            terms.skip_analysis || Rules::from(terms).advance(position) == Next::Promote
         }
         Some(_) => false,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::status::{Step, Wait};
+use crate::api::status::{Step, StepObject, Wait};
 use crate::objects::Key;
 use crate::objects::patch::{step_of, written_at};
 
@@ -36,6 +36,16 @@ impl Snapshot {
             .filter(|(key, _)| self.step_of(key) != Some(step.number))
             .map(|(key, _)| key.clone())
             .collect()
+    }
+
+    /// The objects of the last claim that could not be read, as that claim named them: whether they
+    /// have been written for it is not known.
+    pub fn unseen(&self) -> impl Iterator<Item = &StepObject> {
+        let objects = self.status.step.iter().flat_map(|step| &step.objects);
+        objects.filter(|object| {
+            let mut unread = self.unread.iter();
+            unread.any(|key| key.is(&object.api_version, &object.kind, &object.name))
+        })
     }
 
     /// The step that last wrote an object, as far as its annotation tells.
@@ -105,15 +115,17 @@ impl Snapshot {
         self.terms.is_due(last, self.now)
     }
 
-    /// When the last claim was written to the end, where it is the last step of the analysis: what
-    /// was finished late has not been observed yet. A repair is no such step.
-    fn finished_at(&self) -> Option<Timestamp> {
+    /// When the last step of the analysis was written to the end, as far as the last claim's objects
+    /// tell: what was finished late has not been observed yet. A repair is no such step, but what it
+    /// took over may have been written for the step all the same.
+    pub fn finished_at(&self) -> Option<Timestamp> {
         let step = self.status.step.as_ref()?;
         let stepped = self.status.stepped_at.as_ref()?;
-        if step.time != *stepped {
-            return None;
-        }
+        let is_of_analysis = |key: &Key| {
+            step.time == *stepped || self.step_of(key).is_some_and(|number| number < step.number)
+        };
         self.claimed(step)
+            .filter(|(key, _)| is_of_analysis(key))
             .filter_map(|(key, _)| written_at(self.objects.get(key)?, self.now))
             .filter_map(|time| self.sound(time))
             .max()

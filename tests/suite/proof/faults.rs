@@ -1,6 +1,6 @@
 //! What may become of a call besides the end of its process: every kind of fault at every call of
-//! every kind of pass, and passes that are frozen there and wake after others. When the faults
-//! stop the end is that of the clean run.
+//! every kind of pass, passes that are frozen there and wake after others, and both at once. When the
+//! faults stop the end is that of the clean run.
 
 use std::collections::BTreeSet;
 
@@ -140,4 +140,71 @@ fn freezes(clean: &Clean, stop: &Stop, number: usize, others: u32) -> Result<u64
     story.verdict(|| "after it woke".to_owned())?;
     same(&clean.end, &end(&story.world))?;
     Ok(u64::from(story.passes - stop.begun.passes))
+}
+
+#[test]
+fn a_pass_may_freeze_behind_its_claim_while_a_call_of_the_next_one_fails() {
+    let mut tried = Tried::new("frozen claims");
+    let mut shapes = BTreeSet::new();
+    for (clean, stops) in all() {
+        for stop in stops {
+            let is_claim = |what: &str| what.ends_with("/status");
+            let claim = stop.calls.iter().position(|call| is_claim(&call.what));
+            let Some(claim) = claim.filter(|_| shapes.insert(stop.shape.clone())) else {
+                continue;
+            };
+            for failing in 0.. {
+                let Some((what, result)) = freezes_behind(&clean, &stop, claim, failing) else {
+                    break;
+                };
+                tried.runs += 1;
+                tried.passes += result.as_ref().map_or(0, |passes| *passes);
+                let (name, pass) = (stop.begun.name(), stop.begun.passes);
+                tried.judged(result.map(drop), || {
+                    format!("{name}, pass {pass} frozen behind its claim, call {failing}, {what}")
+                });
+            }
+        }
+    }
+    tried.end();
+}
+
+/// A pass that stops behind its claim and goes on after another, of which one call fails; which one
+/// that is, and how many passes there were. Nothing if the other pass makes no such call.
+fn freezes_behind(
+    clean: &Clean,
+    stop: &Stop,
+    claim: usize,
+    failing: usize,
+) -> Option<(String, Result<u64, String>)> {
+    let mut story = stop.begun.fork();
+    let frozen_pass = story.passes;
+    let mut hand = Hand::new();
+    let frozen = hand.begin(&story.world, story.options(), Holds::Every);
+    for _ in 0..=claim {
+        hand.let_through(frozen, None);
+    }
+    story.end_pass(None);
+    if !story.come_to_pass() {
+        return None;
+    }
+    story.begin_pass();
+    let (io, calls) = Fault::Refused(500).at(failing, &story.world, &story.world);
+    let report = run(&io, story.options());
+    story.end_pass(report.as_ref());
+    let what = calls.take().get(failing)?.clone();
+    while !hand.is_over(frozen) {
+        hand.let_through(frozen, None);
+        story.judge(Some(frozen_pass));
+    }
+    story.play_out();
+    let passes = u64::from(story.passes - stop.begun.passes);
+    let result = story
+        .verdict(|| "after it woke".to_owned())
+        .and_then(|()| {
+            let end = end_without_evidence(&story.world);
+            same(&clean.end_without_evidence, &end)
+        })
+        .map(|()| passes);
+    Some((what, result))
 }

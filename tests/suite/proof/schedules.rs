@@ -13,13 +13,8 @@ use crate::proof::stage::hand::{Hand, Holds};
 use crate::proof::stage::others::OTHERS;
 use crate::proof::stage::stops::{Tried, all, cuts, tell};
 
-/// Schedules of a run of the suite; `TEST_DAVY_SCHEDULES` asks for more.
-///
-/// As many as there are before the first that breaks an invariant: NOT the 100,000 that should hold.
-/// Of the first 6,000 these five do, and none of them is understood yet: 220 and 2356 (S6, a step
-/// that is observed for 5 s instead of 9), 864 and 4832 (no rest where the primary was scaled away),
-/// 5332 (S5, a config's copy of an earlier step).
-const SCHEDULES: u64 = 220;
+/// Schedules of a run of the suite, some ten seconds of them; `TEST_DAVY_SCHEDULES` asks for more.
+const SCHEDULES: u64 = 1_500;
 const PASSES: usize = 3;
 /// One in so many is played on until the canary is at rest.
 const PLAYED_OUT: u64 = 32;

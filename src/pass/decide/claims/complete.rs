@@ -64,8 +64,13 @@ impl Claim<'_> {
         if is_first && self.status.phase.is_some() {
             named.extend(desired.objects.iter().map(|wanted| wanted.key.clone()));
         }
-        // What is neither there nor to be there would be unfinished for ever.
-        named.retain(|key| snapshot.objects.contains_key(key) || desired.get(key).is_some());
+        // What is neither there nor to be there would be unfinished for ever. Where something could not
+        // be read, what is to be there is not known: a late pass may still write it.
+        let may_come = |key: &Key| {
+            desired.get(key).is_some()
+                || (!snapshot.unreachable.is_empty() && outstanding.unfinished.contains(key))
+        };
+        named.retain(|key| snapshot.objects.contains_key(key) || may_come(key));
         self.note_traffic(outstanding, &named, &desired);
         let Self {
             mut status,
@@ -80,7 +85,11 @@ impl Claim<'_> {
             number: snapshot.step_number().saturating_add(1),
             time: Time(snapshot.now),
             events,
-            objects: named.iter().map(|key| recorded(snapshot, key)).collect(),
+            objects: named
+                .iter()
+                .map(|key| recorded(snapshot, key))
+                .chain(snapshot.unseen().cloned())
+                .collect(),
         };
         records::note(snapshot, &mut status, &step, asked);
         let mut writes = writes(snapshot, &desired, named, takes_off);
@@ -103,6 +112,7 @@ impl Claim<'_> {
         let status = &mut self.status;
         status.reason = Some(reason.to_owned());
         status.observed_generation = snapshot.canary.metadata.generation;
+        keep_finished(snapshot, status);
         let last = status.last_transition_time.as_ref().map(|time| time.0);
         let now = last.map_or(snapshot.now, |last| last.max(snapshot.now));
         status.last_transition_time = Some(Time(now));
@@ -225,6 +235,17 @@ impl Claim<'_> {
         if self.status.traffic == Some(Traffic::default()) {
             self.status.traffic = None;
         }
+    }
+}
+
+/// When the last step of the analysis was finished shows by its claim: one that takes no step keeps
+/// it, so that the step is observed for as long as before.
+fn keep_finished(snapshot: &Snapshot, status: &mut CanaryStatus) {
+    let stepped = &mut status.stepped_at;
+    if *stepped == snapshot.status.stepped_at
+        && let (Some(stepped), Some(finished)) = (stepped, snapshot.finished_at())
+    {
+        stepped.0 = stepped.0.max(finished);
     }
 }
 

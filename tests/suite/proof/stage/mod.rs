@@ -424,9 +424,28 @@ impl Story {
         passes
     }
 
-    /// Every pod can become ready from now on: the script, which might say so, does not go on.
-    pub(crate) fn free_what_is_stuck(&self) {
-        self.world.lock().behaviour.never_ready.clear();
+    /// Every pod can become ready from now on, and a primary that somebody has put to zero has pods
+    /// again: the script, which might say so, does not go on. Without them a release is held for as
+    /// long as that lasts.
+    pub(crate) fn free_what_is_stuck(&mut self) {
+        let now = self.world.now();
+        let primary = others::Other::TouchesPrimary.key(self);
+        {
+            let mut state = self.world.lock();
+            state.behaviour.never_ready.clear();
+            let is_put_to_zero = state
+                .cluster
+                .get(&primary)
+                .is_some_and(|primary| primary["spec"]["replicas"] == 0);
+            if is_put_to_zero {
+                let edited = state.cluster.edit(&primary, "user", now, |primary| {
+                    primary["spec"]["replicas"] = 1.into();
+                });
+                edited.expect("a primary with pods");
+            }
+        }
+        self.world.advance(now);
+        self.judge(None);
     }
 
     /// Passes until one changes nothing and awaits nothing.

@@ -37,7 +37,7 @@ pub(crate) const OTHERS: &[Other] = &[
 ];
 
 impl Other {
-    fn key(self, story: &Story) -> Key {
+    pub(crate) fn key(self, story: &Story) -> Key {
         let canary = story.canary();
         let spec = story
             .get(canary)
