@@ -1,15 +1,14 @@
 //! Drives a metrics system: sends what it wants to ask, and hands it the replies.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tower::ServiceExt;
 
 use crate::io::Io;
-use crate::metrics::{Check, Measured, Next, Provider, Reply};
+use crate::metrics::{Check, Measured, Next, Provider, Reply, System};
 
 /// All checks of a call are answered within this time, or are errors. The wire's own limit for
 /// one request is shorter; this one is for queues.
@@ -57,17 +56,17 @@ async fn ask_within(
     vec![Measured::Error(endless); checks.len()]
 }
 
-/// Whether every metrics system that these checks are asked of answers at all, or why not.
-pub async fn probe(io: &Io, provider: &dyn Provider, checks: &[Check]) -> Result<(), String> {
-    let systems: BTreeMap<_, _> = checks
-        .iter()
-        .map(|check| (check.address.clone(), check.origin))
-        .collect();
-    let probes = stream::iter(systems).map(async |(address, origin)| {
-        let request = provider.probe(&address, origin)?;
+/// Whether each of these metrics systems answers at all, or why not: in order, asked at the same time.
+pub async fn probe(
+    io: &Io,
+    provider: &dyn Provider,
+    systems: Vec<System>,
+) -> Vec<Result<(), String>> {
+    let probes = stream::iter(systems).map(async |system: System| {
+        let request = provider.probe(&system.address, system.origin)?;
         provider.online(&reply(io, request).await)
     });
-    probes.buffered(ASK_CONCURRENCY).try_collect().await
+    probes.buffered(ASK_CONCURRENCY).collect().await
 }
 
 /// What comes back for one request.
@@ -93,7 +92,7 @@ mod tests {
     use super::{ask, ask_within, probe};
     use crate::io::clock::Clock;
     use crate::io::{Io, Wire, WireError};
-    use crate::metrics::{Check, Measured, Next, Origin, Provider, Reply, Unit, provider};
+    use crate::metrics::{Check, Measured, Next, Origin, Provider, Reply, System, Unit, provider};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -178,17 +177,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_system_is_probed_once() {
+    async fn trouble_of_a_system_stays_with_it() {
         let io = io(async |uri: String| match uri.as_str() {
             "http://up/api/v1/query?query=vector%281%29" => Ok("1".to_owned()),
             _ => Err(WireError::NotSent("connection refused".to_owned())),
         });
-        let up = [check("up", "1"), check("up", "2")];
-        assert_eq!(probe(&io, provider(), &up).await, Ok(()));
-        assert_eq!(probe(&io, provider(), &[]).await, Ok(()));
-        let down = [check("up", "1"), check("down", "1")];
-        let why = probe(&io, provider(), &down).await;
-        assert_eq!(why, Err("connection refused".to_owned()));
+        let systems = ["http://up", "http://down"].map(|address| System {
+            address: address.to_owned(),
+            origin: Origin::Settings,
+        });
+        let probed = probe(&io, provider(), systems.into()).await;
+        assert_eq!(probed, [Ok(()), Err("connection refused".to_owned())]);
     }
 
     struct Endless;

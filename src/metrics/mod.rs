@@ -38,6 +38,14 @@ pub struct Check {
     pub source: String,
 }
 
+/// A metrics system, as it is asked whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct System {
+    /// An http or https URL.
+    pub address: String,
+    pub origin: Origin,
+}
+
 /// Who wrote an address, which decides how far it is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

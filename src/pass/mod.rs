@@ -3,12 +3,14 @@
 //! Status says what should be; `decide` changes what status says; `converge` makes it so;
 //! `deliver` tells the world.
 
+mod asking;
 pub mod claim;
 pub mod converge;
 pub mod decide;
 pub mod deliver;
 pub mod desired;
 pub mod observe;
+pub mod questions;
 pub mod report;
 pub mod snapshot;
 pub mod step;
@@ -23,24 +25,26 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use crate::api::canary::Canary;
+use crate::io::Io;
 use crate::io::cluster::{self, Cluster, Scope};
 use crate::io::pushgateway::Pushgateway;
-use crate::io::{self, Io};
 use crate::objects::shard::Shard;
 use crate::objects::{Policy, Problem};
-use crate::{judges, metrics};
 
 use claim::Claimed;
 use deliver::outbox::{self, Places};
 use observe::{SnapshotError, World};
+use questions::{Answers, ROUNDS};
 use report::{Handled, Outcome, Report};
 use snapshot::Snapshot;
-use step::{Answer, Answers, Decision, Step, Writes};
+use step::{Decision, Step, Writes};
 
 pub use crate::io::cluster::FIELD_MANAGER;
 
 /// Flagger's finalizer, so that either can finish what the other began.
 pub const FINALIZER: &str = "finalizer.flagger.app";
+
+const ASKS_WITHOUT_END: &str = "a bug: with all answers the decision still asks";
 
 /// What a pass is asked to do.
 #[derive(Clone, Debug)]
@@ -220,37 +224,20 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
         Err(SnapshotError::Invalid(problems)) => return handled.refused(&problems),
         Err(SnapshotError::Unreachable(why)) => return handled.with(Outcome::Failed, &why),
     };
-    let mut decision = decide::decide(&snapshot, None);
-    if decision.step == Step::Ask {
-        let answers = ask(io, &snapshot).await;
-        if let Answers::Checks(answers) = &answers {
-            handled.checks = answers.iter().map(|answer| answer.status.clone()).collect();
-        }
-        decision = decide::decide(&snapshot, Some(&answers));
+    let mut answers = Answers::default();
+    let mut decision = decide::decide(&snapshot, &answers);
+    for _ in 0..ROUNDS {
+        let Step::Ask(questions) = &decision.step else {
+            break;
+        };
+        asking::ask(io, &snapshot, questions, &mut answers).await;
+        decision = decide::decide(&snapshot, &answers);
     }
+    handled.checks = answers.statuses();
     if options.dry_run {
         return report::dry_run(handled, &snapshot, &decision);
     }
     Box::pin(act(io, &snapshot, decision, handled)).await
-}
-
-/// Asks the checks that are due, all of them and at the same time.
-async fn ask(io: &Io, snapshot: &Snapshot) -> Answers {
-    let provider = metrics::provider();
-    let checks = &snapshot.checks;
-    if snapshot.phase().is_none() {
-        return Answers::Providers(io::ask::probe(io, provider, checks).await);
-    }
-    let measured = io::ask::ask(io, provider, checks, snapshot.now).await;
-    let answers = checks.iter().zip(measured).map(|(check, measured)| {
-        let judgement = judges::threshold::judge(&measured, check);
-        let halt = metrics::halt_text(&snapshot.names, check, &judgement);
-        Answer {
-            status: judgement.status(&check.metric),
-            halt,
-        }
-    });
-    Answers::Checks(answers.collect())
 }
 
 /// Carries a decision out.
@@ -260,7 +247,8 @@ async fn act(io: &Io, snapshot: &Snapshot, decision: Decision, handled: Handled)
     let problems = decision.problems;
     let handled = match decision.step {
         Step::Rest => handled.with(Outcome::Rested, reason),
-        Step::Wait | Step::Ask => handled.with(Outcome::Waited, reason),
+        Step::Wait => handled.with(Outcome::Waited, reason),
+        Step::Ask(_) => handled.with(Outcome::Failed, ASKS_WITHOUT_END),
         Step::Finalizer { present } => {
             match converge::finalizer(cluster, &snapshot.canary, present).await {
                 Ok(()) | Err(cluster::Error::NotFound) => handled.with(Outcome::Stepped, reason),

@@ -185,7 +185,7 @@ pub fn dry_run(handled: Handled, snapshot: &Snapshot, decision: &Decision) -> Ha
             &claimed.writes
         }
         Step::Finish(writes) => writes,
-        Step::Rest | Step::Wait | Step::Ask | Step::Finalizer { .. } => {
+        Step::Rest | Step::Wait | Step::Ask(_) | Step::Finalizer { .. } => {
             let handled = handled.with(Outcome::DryRun, &decision.reason);
             return handled.despite(&decision.problems);
         }

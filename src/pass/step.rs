@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::api::status::{CanaryStatus, CheckStatus};
+use crate::api::status::CanaryStatus;
 use crate::objects::{Key, Problem};
+use crate::pass::questions::Question;
 
 /// At most one step is taken for a canary in a pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +23,8 @@ pub enum Step {
     Rest,
     /// Something is awaited that only time or others can bring.
     Wait,
-    /// The checks of the analysis are due; decide again with their answers.
-    Ask,
+    /// These are to be asked; decide again with their answers. Never empty.
+    Ask(Vec<Question>),
     /// The last claim has objects left to write.
     Finish(Writes),
     /// The next status, and the objects that it makes be written.
@@ -54,19 +55,4 @@ pub struct Write {
     /// As it should be. Where there is none, the object is only taken over from an earlier step:
     /// it stays as it is, but for the number of the step.
     pub object: Option<Value>,
-}
-
-/// The answer to one check: what was measured, what was asked for, and Flagger's text about it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    pub status: CheckStatus,
-    /// The Event's text where the check did not pass.
-    pub halt: Option<String>,
-}
-
-/// The answers of a pass: the checks of the analysis, or whether the metrics systems are there.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answers {
-    Checks(Vec<Answer>),
-    Providers(Result<(), String>),
 }

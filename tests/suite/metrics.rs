@@ -339,7 +339,12 @@ async fn a_real_prometheus_is_asked_and_understood() {
             objects: &Objects::new(),
         };
         let checks = metrics::checks(&view, &prometheus.url()).unwrap();
-        ask::probe(&io, metrics::provider(), &checks).await.unwrap();
+        let system = metrics::System {
+            address: prometheus.url(),
+            origin: Origin::Settings,
+        };
+        let probed = ask::probe(&io, metrics::provider(), vec![system]).await;
+        assert_eq!(probed, [Ok(())]);
         until(target, Duration::from_mins(1), async || {
             let measured = ask::ask(&io, metrics::provider(), &checks, io.clock.now()).await;
             let close = measured.iter().zip(&expected).all(|pair| match pair {

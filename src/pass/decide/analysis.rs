@@ -3,8 +3,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::{CanaryStatus, CheckStatus, Phase, TargetScale};
+use crate::pass::questions::{Answered, Answers};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answers, Decision};
+use crate::pass::step::Decision;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
@@ -102,17 +103,13 @@ fn fresh(snapshot: &Snapshot) -> Claim<'_> {
 pub(super) fn progressing(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
-    answers: Option<&Answers>,
+    answers: &Answers,
 ) -> Decision {
     if let Some(decision) = rest::moving(snapshot, outstanding) {
         return decision;
     }
-    let answers = match answers {
-        Some(Answers::Checks(answers)) => Some(answers),
-        _ => None,
-    };
     // A step that is due repairs in its own claim.
-    if (answers.is_none() || outstanding.is_route_unfinished(snapshot))
+    if !are_checks_due(snapshot, outstanding)
         && let Some(decision) = claims::unfinished(snapshot, outstanding)
     {
         return decision;
@@ -127,10 +124,12 @@ pub(super) fn progressing(
         return ready_again(snapshot, outstanding)
             .unwrap_or_else(|| wait("the interval has not passed"));
     }
-    match answers {
-        Some(answers) => passing(snapshot, outstanding, answers),
-        None if !is_started(snapshot) => advance(snapshot, outstanding, Vec::new()),
-        None => ask(),
+    if !is_started(snapshot) {
+        return advance(snapshot, outstanding, Vec::new());
+    }
+    match answers.to_checks(&snapshot.checks) {
+        Answered::All(answers) => passing(snapshot, outstanding, &answers),
+        Answered::NotYet(questions) => ask(questions),
     }
 }
 

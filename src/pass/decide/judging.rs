@@ -1,8 +1,9 @@
 //! What the answers of the checks lead to: fail counts, anything but pass holds, pass goes on.
 
 use crate::api::status::{CheckStatus, Verdict};
+use crate::pass::questions::Answer;
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answer, Decision};
+use crate::pass::step::Decision;
 
 use super::analysis::{advance, roll_back, roll_back_failed};
 use super::claims::outstanding::Outstanding;

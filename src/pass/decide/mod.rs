@@ -1,4 +1,4 @@
-//! The decision: from a snapshot, and the answers of its checks, to the next status. Total and
+//! The decision: from a snapshot, and what others answered, to the next status. Total and
 //! pure: no clock, no I/O, no `Result`.
 //!
 //! What comes first is done first, and the code is in this order:
@@ -36,14 +36,16 @@ use words::conditions;
 pub use words::conditions::{ROUTE_BEHIND, WRITE_REFUSED, forget_refusal, is_unwell, set_health};
 
 use crate::api::status::{EventType, Phase};
+use crate::pass::questions::{Answers, Question};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answers, Decision, Step};
+use crate::pass::step::{Decision, Step};
 
 use claims::Claim;
 use claims::outstanding::Outstanding;
 
-/// What is the next status? Without answers where checks are due, the decision is to ask.
-pub fn decide(snapshot: &Snapshot, answers: Option<&Answers>) -> Decision {
+/// What is the next status? Where that depends on what others say, and `answers` does not hold it, the
+/// decision is to ask.
+pub fn decide(snapshot: &Snapshot, answers: &Answers) -> Decision {
     let outstanding = Outstanding::of(snapshot);
     deletion(snapshot, &outstanding)
         .or_else(|| suspended(snapshot, &outstanding))
@@ -122,7 +124,7 @@ fn has_finalizer(snapshot: &Snapshot) -> bool {
         .any(|finalizer| finalizer == crate::pass::FINALIZER)
 }
 
-fn in_phase(snapshot: &Snapshot, outstanding: &Outstanding, answers: Option<&Answers>) -> Decision {
+fn in_phase(snapshot: &Snapshot, outstanding: &Outstanding, answers: &Answers) -> Decision {
     match snapshot.phase() {
         None => rest::start(snapshot, outstanding, answers),
         Some(Phase::Initializing) => rest::initializing(snapshot, outstanding),
@@ -150,8 +152,8 @@ fn wait(reason: &str) -> Decision {
     decision(Step::Wait, reason)
 }
 
-fn ask() -> Decision {
-    decision(Step::Ask, "")
+fn ask(questions: Vec<Question>) -> Decision {
+    decision(Step::Ask(questions), "")
 }
 
 fn decision(step: Step, reason: &str) -> Decision {

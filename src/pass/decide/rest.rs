@@ -2,8 +2,9 @@
 
 use crate::api::status::{ConditionStatus, Layout, Phase, TargetScale};
 use crate::objects::Problem;
+use crate::pass::questions::{Answered, Answers};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answers, Decision};
+use crate::pass::step::Decision;
 use crate::pass::terms::layout;
 use crate::workloads::Readiness;
 
@@ -12,11 +13,7 @@ use super::claims::{self, Claim};
 use super::{analysis, ask, conditions, healing, rest, wait, words};
 
 /// A Canary without status: everything that it needs beside the application.
-pub(super) fn start(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    answers: Option<&Answers>,
-) -> Decision {
+pub(super) fn start(snapshot: &Snapshot, outstanding: &Outstanding, answers: &Answers) -> Decision {
     if snapshot.target().is_none() {
         return wait(&words::target_missing(snapshot));
     }
@@ -28,17 +25,12 @@ pub(super) fn start(
         .weight(0)
         .edit(|status| status.layout = Some(layout))
         .target(TargetScale::AsItIs);
-    let asks = !snapshot.terms.skip_analysis && snapshot.has_metrics();
-    match answers {
-        None if asks => return ask(),
-        Some(Answers::Providers(Ok(()))) => claim = claim.normal(words::providers_available()),
-        Some(Answers::Providers(Err(error))) => {
-            claim = claim.warning(words::providers_missing(error));
-        }
-        None | Some(Answers::Checks(_)) if !snapshot.terms.skip_analysis => {
-            claim = claim.normal(words::providers_available());
-        }
-        None | Some(Answers::Checks(_)) => {}
+    if !snapshot.terms.skip_analysis {
+        claim = match answers.to_probes(&snapshot.checks) {
+            Answered::NotYet(questions) => return ask(questions),
+            Answered::All(None) => claim.normal(words::providers_available()),
+            Answered::All(Some(error)) => claim.warning(words::providers_missing(&error)),
+        };
     }
     if let Some(restored) = &snapshot.restored {
         claim = claim.normal(words::restored(&snapshot.names, &restored.record));

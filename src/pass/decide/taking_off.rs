@@ -2,18 +2,19 @@
 //! the pods of the side that gets it: no missing, refused or unreadable other object delays it.
 
 use crate::api::status::{Phase, Verdict};
+use crate::pass::questions::{Answered, Answers};
 use crate::pass::snapshot::Snapshot;
-use crate::pass::step::{Answers, Decision};
+use crate::pass::step::Decision;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::{Outstanding, route_writer};
 use super::claims::{Claim, Reason, wait_of};
-use super::{analysis, ask, judging, promotion, route, wait, words};
+use super::{analysis, ask, judging, promotion, route, words};
 
 pub(super) fn decide(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
-    answers: Option<&Answers>,
+    answers: &Answers,
 ) -> Option<Decision> {
     let phase = snapshot.phase()?;
     if phase == Phase::Terminating || phase == Phase::Initializing {
@@ -151,11 +152,7 @@ fn dead_canary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
 }
 
 /// What ends an analysis, or counts against it.
-fn analysis(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    answers: Option<&Answers>,
-) -> Option<Decision> {
+fn analysis(snapshot: &Snapshot, outstanding: &Outstanding, answers: &Answers) -> Option<Decision> {
     if let Some(decision) = superseded(snapshot, outstanding) {
         return Some(decision);
     }
@@ -173,18 +170,16 @@ fn analysis(
             .then(|| evidence_deadline(snapshot, outstanding))
             .flatten();
     }
-    match answers {
-        None => Some(ask()),
-        Some(Answers::Checks(answers)) => {
-            judging::failing(snapshot, outstanding, answers).or_else(|| {
-                let is_evidence = judging::is_evidence(snapshot, answers);
-                (!is_evidence || cannot_be_lifted(snapshot))
-                    .then(|| evidence_deadline(snapshot, outstanding))
-                    .flatten()
-            })
-        }
-        Some(Answers::Providers(_)) => Some(wait("the checks were not asked")),
-    }
+    let answers = match answers.to_checks(&snapshot.checks) {
+        Answered::All(answers) => answers,
+        Answered::NotYet(questions) => return Some(ask(questions)),
+    };
+    judging::failing(snapshot, outstanding, &answers).or_else(|| {
+        let is_evidence = judging::is_evidence(snapshot, &answers);
+        (!is_evidence || cannot_be_lifted(snapshot))
+            .then(|| evidence_deadline(snapshot, outstanding))
+            .flatten()
+    })
 }
 
 /// With traffic on it, a revision that is no longer asked for loses it before anything else.

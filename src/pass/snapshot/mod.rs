@@ -18,7 +18,7 @@ use crate::objects::{
     CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, View,
 };
 use crate::pass::desired::{self, Desired};
-use crate::pass::terms::{self, Terms};
+use crate::pass::terms::Terms;
 use crate::routers::Router;
 use crate::workloads::{Autoscaler, Readiness, Workload};
 
@@ -228,11 +228,6 @@ impl Snapshot {
                 .iter()
                 .flatten()
                 .any(|(promoted, _)| *promoted == name)
-    }
-
-    /// Whether the analysis asks anything of a metrics system.
-    pub fn has_metrics(&self) -> bool {
-        terms::analysis(&self.canary).is_some_and(|analysis| !analysis.metrics.is_empty())
     }
 
     pub fn target_replicas(&self) -> i64 {

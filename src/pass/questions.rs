@@ -1,0 +1,109 @@
+//! What a decision asks of others before it can be made, and what they answered: data. A kind of
+//! question is a variant of [`Question`], a field of [`Answers`], and one function of the driver.
+
+use std::collections::BTreeMap;
+
+use crate::api::status::CheckStatus;
+use crate::metrics::{Check, System};
+
+/// How often a decision may ask in one pass. No release needs more, and a decision that asks
+/// without end is a bug.
+pub const ROUNDS: usize = 4;
+
+/// A question to somebody outside of the cluster. Questions are equal where one answer does for both.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// What the number of a check is, and whether it passes.
+    Check(Box<Check>),
+    /// Whether a metrics system is there at all.
+    Probe(System),
+}
+
+/// The answer to a check: what was measured, what was asked for, and Flagger's text about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: CheckStatus,
+    /// The Event's text where the check did not pass.
+    pub halt: Option<String>,
+}
+
+/// What was answered to one canary in this pass. The first decision is made without any.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    checks: Vec<(Check, Answer)>,
+    probes: Vec<(System, Result<(), String>)>,
+}
+
+impl Answers {
+    /// Takes note of the answer to a check.
+    pub fn add_check(&mut self, check: Check, answer: Answer) {
+        self.checks.push((check, answer));
+    }
+
+    /// Takes note of whether a metrics system is there, or why it is not.
+    pub fn add_probe(&mut self, system: System, answer: Result<(), String>) {
+        self.probes.push((system, answer));
+    }
+
+    /// The answers to all of these checks, in order, or the questions that have none yet.
+    pub fn to_checks(&self, checks: &[Check]) -> Answered<Vec<Answer>> {
+        let known = |check: &&Check| {
+            let mut checks = self.checks.iter();
+            checks.find(|(asked, _)| asked == *check)
+        };
+        let missing: Vec<_> = checks
+            .iter()
+            .filter(|check| known(check).is_none())
+            .map(|check| Question::Check(Box::new(check.clone())))
+            .collect();
+        if !missing.is_empty() {
+            return Answered::NotYet(missing);
+        }
+        let answers = checks.iter().filter_map(|check| known(&check));
+        Answered::All(answers.map(|(_, answer)| answer.clone()).collect())
+    }
+
+    /// Whether every metrics system of these checks is there, or why the first of them is not.
+    pub fn to_probes(&self, checks: &[Check]) -> Answered<Option<String>> {
+        let systems = systems(checks);
+        let known = |system: &&System| {
+            let mut probes = self.probes.iter();
+            probes.find(|(asked, _)| asked == *system)
+        };
+        let missing: Vec<_> = systems
+            .iter()
+            .filter(|system| known(system).is_none())
+            .map(|system| Question::Probe(system.clone()))
+            .collect();
+        if !missing.is_empty() {
+            return Answered::NotYet(missing);
+        }
+        let mut answers = systems.iter().filter_map(|system| known(&system));
+        Answered::All(answers.find_map(|(_, answer)| answer.clone().err()))
+    }
+
+    /// The checks that were answered, as the report shows them.
+    pub fn statuses(&self) -> Vec<CheckStatus> {
+        let answers = self.checks.iter();
+        answers.map(|(_, answer)| answer.status.clone()).collect()
+    }
+}
+
+/// Answers, or what has to be asked for them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answered<T> {
+    All(T),
+    NotYet(Vec<Question>),
+}
+
+/// The systems that these checks are asked of, each once.
+fn systems(checks: &[Check]) -> Vec<System> {
+    let systems: BTreeMap<_, _> = checks
+        .iter()
+        .map(|check| (check.address.clone(), check.origin))
+        .collect();
+    let systems = systems.into_iter();
+    systems
+        .map(|(address, origin)| System { address, origin })
+        .collect()
+}
