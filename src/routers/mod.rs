@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
 
+mod adopted;
+mod apex;
 pub mod istio;
 pub mod kubernetes;
 pub mod queries;
