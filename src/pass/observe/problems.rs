@@ -196,7 +196,13 @@ pub(super) fn of_objects(snapshot: &mut Snapshot) {
     }
     let named = names::problems(&snapshot.view(), snapshot.target());
     snapshot.problems.extend(named);
-    let shared = tenancy::problems(&snapshot.view(), &snapshot.objects);
+    // What is only read needs nobody's leave to be adopted.
+    let objects = snapshot.objects.iter();
+    let written: Objects = objects
+        .filter(|(key, _)| snapshot.route_role(key) != Some(Role::UsersOwn))
+        .map(|(key, object)| (key.clone(), object.clone()))
+        .collect();
+    let shared = tenancy::problems(&snapshot.view(), &written);
     snapshot.problems.extend(shared);
     let obstacles = snapshot.router.obstacles(&snapshot.view());
     snapshot.problems.extend(obstacles);
