@@ -15,6 +15,7 @@ mod apex;
 pub mod istio;
 pub mod kubernetes;
 pub mod queries;
+pub mod traefik;
 
 pub use queries::BuiltInQueries;
 
@@ -176,7 +177,7 @@ pub trait Router: Sync {
 }
 
 /// Every router, by the names that a Canary may give.
-static ROUTERS: &[&dyn Router] = &[&istio::Istio, &kubernetes::Kubernetes];
+static ROUTERS: &[&dyn Router] = &[&istio::Istio, &kubernetes::Kubernetes, &traefik::Traefik];
 
 /// Every name that `spec.provider` may give.
 pub fn names() -> impl Iterator<Item = &'static str> {

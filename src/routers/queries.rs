@@ -197,23 +197,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
         },
     ),
     (
-        "traefik",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( traefik_service_request_duration_seconds_bucket{
-                service=~"{{ namespace }}-{{ target }}-canary-[0-9a-zA-Z-]+@kubernetescrd",
-                code!~"5..", le="+Inf" }[{{ interval }}] ) )
-            / sum( rate( traefik_service_request_duration_seconds_bucket{
-                service=~"{{ namespace }}-{{ target }}-canary-[0-9a-zA-Z-]+@kubernetescrd",
-                le="+Inf" }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( traefik_service_request_duration_seconds_bucket{
-                service=~"{{ namespace }}-{{ target }}-canary-[0-9a-zA-Z-]+@kubernetescrd"
-                }[{{ interval }}] ) ) by (le) ) * 1000"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
         "apisix",
         &BuiltInQueries {
             success_rate: r#"
