@@ -14,6 +14,7 @@ mod adopted;
 mod apex;
 pub mod istio;
 pub mod kubernetes;
+pub mod nginx;
 pub mod queries;
 pub mod traefik;
 
@@ -177,7 +178,12 @@ pub trait Router: Sync {
 }
 
 /// Every router, by the names that a Canary may give.
-static ROUTERS: &[&dyn Router] = &[&istio::Istio, &kubernetes::Kubernetes, &traefik::Traefik];
+static ROUTERS: &[&dyn Router] = &[
+    &istio::Istio,
+    &kubernetes::Kubernetes,
+    &nginx::Nginx,
+    &traefik::Traefik,
+];
 
 /// Every name that `spec.provider` may give.
 pub fn names() -> impl Iterator<Item = &'static str> {

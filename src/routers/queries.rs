@@ -179,24 +179,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
         },
     ),
     (
-        "nginx",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( nginx_ingress_controller_requests{ namespace="{{ namespace }}",
-                ingress="{{ ingress }}", canary!="", status!~"5.*" }[{{ interval }}] ) )
-            / sum( rate( nginx_ingress_controller_requests{ namespace="{{ namespace }}",
-                ingress="{{ ingress }}", canary!="" }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            sum( rate( nginx_ingress_controller_response_duration_seconds_sum{
-                namespace="{{ namespace }}", ingress="{{ ingress }}",
-                canary!="" }[{{ interval }}] ) )
-            / sum( rate( nginx_ingress_controller_response_duration_seconds_count{
-                namespace="{{ namespace }}", ingress="{{ ingress }}",
-                canary!="" }[{{ interval }}] ) ) * 1000"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
         "apisix",
         &BuiltInQueries {
             success_rate: r#"
