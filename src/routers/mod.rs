@@ -12,6 +12,7 @@ use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
 
 mod adopted;
 mod apex;
+pub mod gateway;
 pub mod istio;
 pub mod kubernetes;
 pub mod nginx;
@@ -179,6 +180,7 @@ pub trait Router: Sync {
 
 /// Every router, by the names that a Canary may give.
 static ROUTERS: &[&dyn Router] = &[
+    &gateway::GatewayApi,
     &istio::Istio,
     &kubernetes::Kubernetes,
     &nginx::Nginx,

@@ -92,7 +92,6 @@ pub(super) static APPLICATION: BuiltInQueries = BuiltInQueries {
 /// Data planes that Davy does not route on: a mesh may count what a router of another splits, and a
 /// Canary is told what is wrong with it, not that its checks are unknown.
 static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
-    ("gatewayapi", &APPLICATION),
     (
         "linkerd",
         &BuiltInQueries {
