@@ -12,6 +12,7 @@ use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
 
 mod adopted;
 mod apex;
+pub mod contour;
 pub mod gateway;
 pub mod istio;
 pub mod kubernetes;
@@ -180,6 +181,7 @@ pub trait Router: Sync {
 
 /// Every router, by the names that a Canary may give.
 static ROUTERS: &[&dyn Router] = &[
+    &contour::Contour,
     &gateway::GatewayApi,
     &istio::Istio,
     &kubernetes::Kubernetes,
