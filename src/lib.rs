@@ -44,7 +44,7 @@
 //! |---|---|---|
 //! | [`api`] | the resources as types | nothing of ours |
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
-//! | [`routers`] [`workloads`] [`metrics`] [`judges`] [`notifiers`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics` |
+//! | [`routers`] [`workloads`] [`metrics`] [`judges`] [`notifiers`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics`, `metrics` the queries of `routers` |
 //! | [`records`] | promotion records as files: place, bytes, digest, chain | `api` |
 //! | [`report`] | what the records tell: decided again, DORA's metrics, a page of all rollouts | `api`, `records`, the rules of `pass`, `judges` |
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |

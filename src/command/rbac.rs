@@ -80,11 +80,7 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
     let names = Names::of(canary);
     let router = routers::router(layout::provider(canary, policy))?;
     let workload = workloads::workload(canary)?;
-    let mut kinds: Vec<_> = router
-        .keys(&names)
-        .into_iter()
-        .map(|key| key.kind)
-        .collect();
+    let mut kinds = router.kinds().to_vec();
     kinds.extend(workloads::autoscaler(canary)?.map(Autoscaler::kind));
     let mut needs: Vec<_> = kinds.into_iter().map(Need::Kind).collect();
     let key = Key::new(workload.kind(), &*names.target);

@@ -6,24 +6,20 @@ use std::fmt::Display;
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::api::checks::{Metric, ThresholdRange};
-use crate::metrics::observers::{self, Observer};
 use crate::metrics::{Check, Origin, Unit, prometheus, promql};
 use crate::objects::{Problem, View, duration};
+use crate::routers::{BuiltInQueries, queries};
 
-/// The names that need no query, with whose queries they mean: the canary's routing provider's,
-/// or Istio's, which the first Flagger knew alone.
-const BUILT_IN: [(&str, Unit, Option<&Observer>); 4] = [
-    ("request-success-rate", Unit::Percent, None),
-    ("request-duration", Unit::Milliseconds, None),
-    (
-        "istio_requests_total",
-        Unit::Percent,
-        Some(&observers::ISTIO),
-    ),
+/// The names that need no query, with whose queries they mean: those of the canary's data plane, or
+/// Istio's, which the first Flagger knew alone.
+const BUILT_IN: [(&str, Unit, bool); 4] = [
+    ("request-success-rate", Unit::Percent, false),
+    ("request-duration", Unit::Milliseconds, false),
+    ("istio_requests_total", Unit::Percent, true),
     (
         "istio_request_duration_seconds_bucket",
         Unit::Milliseconds,
-        Some(&observers::ISTIO),
+        true,
     ),
 ];
 
@@ -87,13 +83,14 @@ fn check(
             &"inline queries are not supported by this version",
         ));
     }
-    let (_, unit, own) = BUILT_IN
+    let (_, unit, is_of_istio) = BUILT_IN
         .into_iter()
         .find(|(name, ..)| *name == metric.name)
         .ok_or_else(|| field("name", &unknown(&metric.name)))?;
-    let (source, observer) = match own {
-        Some(observer) => ("istio", observer),
-        None => observer(view)?,
+    let (source, queries) = if is_of_istio {
+        ("istio", queries::of_first_flagger())
+    } else {
+        queries(view)?
     };
     let ThresholdRange { min, max } = range(metric, unit, path)?;
     let interval_text = metric
@@ -109,10 +106,10 @@ fn check(
     let render =
         |template: &str| promql::render(template, |name| variable(view, interval_text, name));
     let (query, only_failures, scale) = match unit {
-        Unit::Milliseconds => (render(observer.duration)?, None, observer.duration_scale),
+        Unit::Milliseconds => (render(queries.duration)?, None, queries.duration_scale),
         Unit::Percent | Unit::Plain => {
-            let failures = observer.only_failures().map(|template| render(&template));
-            (render(observer.success_rate)?, failures.transpose()?, 1.0)
+            let failures = queries.only_failures().map(|template| render(&template));
+            (render(queries.success_rate)?, failures.transpose()?, 1.0)
         }
     };
     Ok(Check {
@@ -138,9 +135,9 @@ fn unknown(name: &str) -> String {
     )
 }
 
-/// The observer of the canary's routing provider, by Flagger's rule: Linkerd's Prometheus sees
+/// The queries of the canary's data plane, by Flagger's rule: Linkerd's Prometheus sees
 /// all traffic of its mesh, whatever the Canary says of its routing.
-fn observer<'a>(view: &View<'a>) -> Result<(&'a str, &'static Observer), Problem> {
+fn queries<'a>(view: &View<'a>) -> Result<(&'a str, &'static BuiltInQueries), Problem> {
     let mesh = view.policy.mesh_provider.as_str();
     let own = view
         .canary
@@ -153,14 +150,14 @@ fn observer<'a>(view: &View<'a>) -> Result<(&'a str, &'static Observer), Problem
         Some(provider) => provider,
         None => mesh,
     };
-    let observer = observers::observer(provider).ok_or_else(|| {
-        let known = observers::known().join(", ");
+    let queries = queries::of(provider).ok_or_else(|| {
+        let known = queries::known().join(", ");
         Problem::field(
             "spec.provider",
             format!("there are no built-in metrics for {provider:?}; known are {known}"),
         )
     })?;
-    Ok((provider, observer))
+    Ok((provider, queries))
 }
 
 /// The values that pass. The deprecated `threshold` is the least success rate, and the most of

@@ -11,7 +11,6 @@ use crate::objects::{Names, Problem, View};
 
 pub mod builtin;
 mod halt;
-mod observers;
 pub mod prometheus;
 mod promql;
 

@@ -112,6 +112,17 @@ impl std::fmt::Display for Key {
     }
 }
 
+/// Whose an object is that a plug-in reads: who may write it, and what becomes of it in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Made by Davy, with the Canary as its controller. One without a controller is somebody else's.
+    Owned,
+    /// As `Owned`; one without a controller is the user's, changed and given back.
+    Adopted,
+    /// The user's, or another program's: read, and never written.
+    UsersOwn,
+}
+
 /// The objects that one canary is about, as this pass read them. A key that is absent was looked
 /// for and is not there.
 pub type Objects = BTreeMap<Key, Arc<Value>>;

@@ -2,8 +2,9 @@
 //! Blue/green only: the canary is checked without traffic of its own, then promoted.
 
 use crate::api::canary::Canary;
-use crate::objects::{Key, Names, Problem, View, Wanted};
-use crate::routers::{Router, Traffic, analysis_problems};
+use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
+use crate::routers::queries::APPLICATION;
+use crate::routers::{BuiltInQueries, Capabilities, Router, Seen, Traffic};
 
 pub struct Kubernetes;
 
@@ -12,34 +13,34 @@ impl Router for Kubernetes {
         &["kubernetes"]
     }
 
-    fn has_weights(&self) -> bool {
-        false
+    fn kinds(&self) -> &'static [&'static Kind] {
+        &[]
     }
 
-    fn keys(&self, _: &Names) -> Vec<Key> {
+    fn can(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn reads(&self, _: &Canary, _: &Names) -> Vec<(Key, Role)> {
         Vec::new()
     }
 
-    fn weight_keys(&self, _: &Names) -> Vec<Key> {
+    fn weight_keys(&self, _: &Canary, _: &Names) -> Vec<Key> {
         Vec::new()
     }
 
-    fn problems(&self, canary: &Canary) -> Vec<Problem> {
-        analysis_problems(canary, "kubernetes")
-    }
-
-    fn traffic(&self, _: &View<'_>) -> Result<Option<Traffic>, Problem> {
-        Ok(Some(Traffic {
-            canary_weight: 0,
-            unsettled: None,
+    fn observe(&self, _: &View<'_>) -> Result<Option<Seen>, Problem> {
+        Ok(Some(Seen {
+            traffic: Traffic::default(),
+            programmed: Ok(()),
         }))
     }
 
-    fn render(&self, _: &View<'_>, _: u8) -> Vec<Wanted> {
+    fn render(&self, _: &View<'_>, _: Traffic) -> Vec<Wanted> {
         Vec::new()
     }
 
-    fn restore(&self, _: &View<'_>) -> Vec<Wanted> {
-        Vec::new()
+    fn queries(&self) -> Option<&'static BuiltInQueries> {
+        Some(&APPLICATION)
     }
 }

@@ -46,11 +46,16 @@ fn answer_to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {
     if let Some((_, answer)) = named {
         return *answer;
     }
-    if !query.contains("histogram_quantile") {
+    if !["histogram_quantile", "duration_seconds_sum"]
+        .iter()
+        .any(|part| query.contains(part))
+    {
         return metrics.success_rate;
     }
-    // Who measures in seconds says so in the metric's name.
-    let is_in_seconds = query.contains("seconds_bucket") && !query.contains("milliseconds");
+    // Who measures in seconds says so in the metric's name, and some make milliseconds of it.
+    let is_in_seconds = query.contains("seconds_bucket")
+        && !query.contains("milliseconds")
+        && !query.trim_end().ends_with("* 1000");
     match metrics.milliseconds {
         Answer::Value(milliseconds) if is_in_seconds => Answer::Value(milliseconds / 1000.0),
         answer => answer,
@@ -158,6 +163,14 @@ mod tests {
             (
                 "histogram_quantile(0.99, x_seconds_bucket)",
                 Answer::Value(0.2),
+            ),
+            (
+                "histogram_quantile(0.99, x_seconds_bucket) * 1000",
+                Answer::Value(200.0),
+            ),
+            (
+                "sum(x_duration_seconds_sum) / sum(x_duration_seconds_count) * 1000",
+                Answer::Value(200.0),
             ),
         ] {
             assert_eq!(answer_to(&metrics, &cluster, query), answer, "{query}");

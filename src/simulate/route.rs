@@ -30,16 +30,16 @@ impl Route {
             |layout| &layout.provider,
         );
         let router = match routers::router(provider) {
-            Ok(router) if router.has_weights() => router,
+            Ok(router) if router.can().weights => router,
             _ => return Self::Unsplit,
         };
         let stored = |group: &str, kind: &str, name: &str| {
             cluster.get(&Key::new(group, kind, &names.namespace, name))
         };
         let objects = router
-            .keys(&names)
+            .reads(canary, &names)
             .into_iter()
-            .filter_map(|key| {
+            .filter_map(|(key, _)| {
                 let object = stored(key.kind.group, key.kind.kind, &key.name)?;
                 Some((key, object))
             })
@@ -50,8 +50,8 @@ impl Route {
             policy,
             objects: &objects,
         };
-        match router.traffic(&view) {
-            Ok(Some(traffic)) => Self::Share(traffic.canary_weight),
+        match router.observe(&view) {
+            Ok(Some(seen)) => Self::Share(seen.traffic.canary),
             Ok(None) => Self::Missing,
             Err(problem) => Self::Unreadable(problem.to_string()),
         }

@@ -1,4 +1,5 @@
-//! One run per folder of `fixtures/routers/<router>/<case>`:
+//! One run per folder of `fixtures/routers/<router>/<case>`, where the router is named as in
+//! `spec.provider`, without a version:
 //!
 //! | file | |
 //! |---|---|
@@ -10,7 +11,7 @@
 //! | `after.yaml` | the objects that change with that weight, whole |
 //! | `restored.yaml` | what the user keeps when the Canary goes, if anything |
 //! | `fields.txt` | what the next claim notes as named, where the Canary has a status |
-//! | `conflicts.txt` | objects under its names that it must not write, if any |
+//! | `obstacles.txt` | what among the objects keeps the route from being as it should be, if anything |
 //! | `others.yaml` | other objects of the namespace, if any |
 //! | `rivals.txt` | which of those claim the same traffic |
 //!
@@ -27,9 +28,9 @@ use std::sync::Arc;
 
 use davy::api::canary::Canary;
 use davy::objects::{
-    DEPLOYMENT, DESTINATION_RULE, Key, Names, Objects, Policy, VIRTUAL_SERVICE, View, Wanted,
+    DEPLOYMENT, Key, Names, Objects, Policy, Problem, Role, SERVICE, View, Wanted,
 };
-use davy::routers::{self, Router};
+use davy::routers::{self, Router, Seen, Traffic};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,9 +39,7 @@ fn every_case_is_routed_as_recorded() {
     let mut wrong = Vec::new();
     for router in entries(&fixtures()) {
         for case in entries(&router) {
-            let name = file_name(&router);
-            let router = routers::router(&name).unwrap_or_else(|problem| panic!("{problem}"));
-            wrong.extend(run(&case, router));
+            wrong.extend(run(&case));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -55,8 +54,12 @@ fn every_router_has_a_name_of_its_own_and_a_case() {
         .iter()
         .map(|path| file_name(path))
         .collect();
+    let bases: BTreeSet<_> = names
+        .iter()
+        .map(|name| routers::base_name(name).to_owned())
+        .collect();
     assert_eq!(
-        unique, folders,
+        bases, folders,
         "names of routers, folders of fixtures/routers"
     );
     for folder in entries(&fixtures()) {
@@ -73,13 +76,18 @@ fn unknown_provider_names_the_known_ones() {
     let problem = routers::router("isto")
         .err()
         .map(|problem| problem.to_string());
-    let expected = "spec.provider: \"isto\" is not supported; known are istio, kubernetes";
-    assert_eq!(problem.as_deref(), Some(expected));
+    let known = routers::names().collect::<Vec<_>>().join(", ");
+    let expected = format!("spec.provider: \"isto\" is not supported; known are {known}");
+    assert_eq!(problem, Some(expected));
 }
 
-fn run(case: &Path, router: &dyn Router) -> Vec<String> {
+fn run(case: &Path) -> Vec<String> {
     let text = fs::read_to_string(case.join("canary.yaml")).unwrap();
     let canary: Canary = serde_yaml::from_str(&text).unwrap();
+    let folder = file_name(case.parent().unwrap());
+    let provider = canary.spec.provider.as_deref().unwrap_or(&folder);
+    assert_eq!(routers::base_name(provider), folder, "{}", case.display());
+    let router = routers::router(provider).unwrap_or_else(|problem| panic!("{problem}"));
     let names = Names::of(&canary);
     let policy = Policy::default();
     let view = |objects| View {
@@ -97,8 +105,7 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
     let mut golden = |file: &str, text: Option<String>| {
         wrong.extend(compare(&case.join(file), text.as_deref()));
     };
-    let problems: Vec<_> = router
-        .problems(&canary)
+    let problems: Vec<_> = routers::problems(router, &canary, provider)
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -109,8 +116,14 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
     if !problems.is_empty() {
         return wrong;
     }
-    if before.keys().any(|key| *key.kind != DEPLOYMENT) {
-        for made in router.render(&view(&none), 0) {
+    let reads = router.reads(&canary, &names);
+    let is_written = |key: &Key| {
+        reads
+            .iter()
+            .any(|(read, role)| read == key && *role != Role::UsersOwn)
+    };
+    if before.keys().any(is_written) {
+        for made in router.render(&view(&none), Traffic::default()) {
             before
                 .entry(made.key)
                 .or_insert_with(|| Arc::new(made.object));
@@ -125,25 +138,32 @@ fn run(case: &Path, router: &dyn Router) -> Vec<String> {
         golden(file, text);
     }
 
-    let rendered = router.render(&of_before, weight);
+    let traffic = Traffic { canary: weight };
+    let rendered = router.render(&of_before, traffic);
     let is_changed =
         |wanted: &&Wanted| before.get(&wanted.key).map(|b| &**b) != Some(&wanted.object);
     golden("after.yaml", yaml(rendered.iter().filter(is_changed)));
 
     let after = written(&before, rendered.iter());
-    let restored = router.restore(&view(&after));
+    let restored = router.give_back(&view(&after));
     golden("restored.yaml", yaml(restored.iter()));
 
-    holds(case, router, &of_before, &rendered, weight);
+    holds(case, router, &of_before, &rendered, traffic);
     let name = case.display();
-    let known: BTreeSet<_> = router.keys(&names).into_iter().collect();
     for wanted in rendered.iter().chain(&restored) {
         let key = &wanted.key;
-        assert!(known.contains(key), "{name}: {key} is not among the keys");
+        assert!(
+            is_written(key),
+            "{name}: {key} is written, and not among what is read"
+        );
+    }
+    for (key, _) in &reads {
+        let is_known = router.kinds().contains(&key.kind);
+        assert!(is_known, "{name}: {key} is of none of the router's kinds");
     }
     let end = written(&after, restored.iter());
     assert_eq!(
-        router.restore(&view(&end)),
+        router.give_back(&view(&end)),
         restored,
         "{name}: restored again"
     );
@@ -157,8 +177,8 @@ fn said(case: &Path, router: &dyn Router, view: &View<'_>) -> [(&'static str, Op
         assert!(!router.is_rival(view, own), "{name}: a rival of itself");
     }
     let fields = view.canary.status.as_ref().map(|_| router.fields(view));
-    let conflicts = router.conflicts(view);
-    let conflicts: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
+    let obstacles = router.obstacles(view);
+    let obstacles: Vec<_> = obstacles.iter().map(ToString::to_string).collect();
     let others = objects(case, "others.yaml");
     let rivals = others
         .iter()
@@ -167,8 +187,8 @@ fn said(case: &Path, router: &dyn Router, view: &View<'_>) -> [(&'static str, Op
     [
         ("fields.txt", fields.map(|fields| lines(&fields))),
         (
-            "conflicts.txt",
-            (!conflicts.is_empty()).then(|| lines(&conflicts)),
+            "obstacles.txt",
+            (!obstacles.is_empty()).then(|| lines(&obstacles)),
         ),
         ("rivals.txt", (!others.is_empty()).then(|| lines(&rivals))),
     ]
@@ -176,11 +196,23 @@ fn said(case: &Path, router: &dyn Router, view: &View<'_>) -> [(&'static str, Op
 
 /// That what was rendered shows the weight, is rendered again as it is, and shows the weight as well
 /// when nothing but the objects that hold the weights was written.
-fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted], weight: u8) {
+fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted], traffic: Traffic) {
     let name = case.display();
-    let expected = if router.has_weights() { weight } else { 0 };
-    let expected = format!("{expected}\n");
-    let holding = router.weight_keys(view.names);
+    let holding = router.weight_keys(view.canary, view.names);
+    let is_made = holding.is_empty() || rendered.iter().any(|it| holding.contains(&it.key));
+    if !is_made {
+        let obstacles = router.obstacles(view);
+        assert!(
+            !obstacles.is_empty(),
+            "{name}: no route is made, and no reason given"
+        );
+        return;
+    }
+    let expected = if router.can().weights {
+        traffic.canary
+    } else {
+        0
+    };
     let shifted = rendered
         .iter()
         .filter(|wanted| holding.contains(&wanted.key));
@@ -190,8 +222,8 @@ fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted],
         ..*view
     };
     assert_eq!(
-        seen(router, &of_shifted),
-        expected,
+        share(router, &of_shifted),
+        Ok(Some(expected)),
         "{name}: when the weights are written alone"
     );
     let after = written(view.objects, rendered.iter());
@@ -200,12 +232,12 @@ fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted],
         ..*view
     };
     assert_eq!(
-        seen(router, &of_after),
-        expected,
+        share(router, &of_after),
+        Ok(Some(expected)),
         "{name}: what the route shows"
     );
     assert_eq!(
-        router.render(&of_after, weight),
+        router.render(&of_after, traffic),
         rendered,
         "{name}: rendered again"
     );
@@ -224,12 +256,21 @@ fn lines(lines: &[String]) -> String {
         .collect()
 }
 
+/// What of the traffic goes to the canary, whatever the controller of the route has seen of it.
+fn share(router: &dyn Router, view: &View<'_>) -> Result<Option<u8>, Problem> {
+    let seen = router.observe(view)?;
+    Ok(seen.map(|seen| seen.traffic.canary))
+}
+
 fn seen(router: &dyn Router, view: &View<'_>) -> String {
-    let seen = match router.traffic(view) {
+    let seen = match router.observe(view) {
         Ok(None) => "no route".to_owned(),
-        Ok(Some(traffic)) => match traffic.unsettled {
-            None => traffic.canary_weight.to_string(),
-            Some(why) => format!("{}, unsettled: {why}", traffic.canary_weight),
+        Ok(Some(Seen {
+            traffic,
+            programmed,
+        })) => match programmed {
+            Ok(()) => traffic.canary.to_string(),
+            Err(why) => format!("{}, not programmed: {why}", traffic.canary),
         },
         Err(problem) => problem.to_string(),
     };
@@ -248,9 +289,8 @@ fn objects(case: &Path, file: &str) -> Objects {
 }
 
 fn key(object: &Value) -> Key {
-    let kinds = [&DEPLOYMENT, &DESTINATION_RULE, &VIRTUAL_SERVICE];
+    let mut kinds = routers::kinds().chain([&DEPLOYMENT, &SERVICE]);
     let kind = kinds
-        .into_iter()
         .find(|kind| object["apiVersion"] == kind.api_version() && object["kind"] == kind.kind);
     let kind = kind.unwrap_or_else(|| panic!("a kind unknown to this test: {object}"));
     Key::new(kind, object["metadata"]["name"].as_str().unwrap())

@@ -24,7 +24,7 @@ pub(super) async fn is_still_mine(
     if snapshot.is_route(key) {
         snapshot.read_route();
         // A raise goes onto the very route that the claim saw, or not at all.
-        if snapshot.router.has_weights() && wanted_weight(status) > snapshot.weight() {
+        if snapshot.router.can().weights && wanted_weight(status) > snapshot.weight() {
             return Ok(false);
         }
     }
@@ -100,11 +100,11 @@ async fn is_drained(
     snapshot: &Snapshot,
 ) -> Result<bool, cluster::Error> {
     if snapshot.route_weight.is_none() {
-        return Ok(!snapshot.router.has_weights());
+        return Ok(!snapshot.router.can().weights);
     }
     let mut now = snapshot.clone();
     now.now = clock.now();
-    for key in snapshot.router.keys(&snapshot.names) {
+    for (key, _) in snapshot.router.reads(&snapshot.canary, &snapshot.names) {
         if snapshot.objects.contains_key(&key) {
             reread(cluster, &mut now, &key).await?;
         }

@@ -88,7 +88,7 @@ pub struct Written {
 impl Converged {
     /// Whether the traffic is where the status wants it.
     pub fn shows(&self, status: &CanaryStatus) -> bool {
-        !self.snapshot.router.has_weights()
+        !self.snapshot.router.can().weights
             || self.snapshot.unreadable_route.is_none()
                 && self.snapshot.weight() == wanted_weight(status)
     }

@@ -15,7 +15,7 @@ use super::{conditions, rest, wait, words};
 pub(super) fn fail(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decision {
     let is_healthy = snapshot.canary_readiness() == Readiness::Ready
         && snapshot.is_applied(&snapshot.revision());
-    let weight = match (snapshot.router.has_weights(), is_healthy) {
+    let weight = match (snapshot.router.can().weights, is_healthy) {
         (true, true) => 100,
         // Where neither side is well, the traffic stays as it is.
         (true, false) => snapshot.status_weight(),

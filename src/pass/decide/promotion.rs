@@ -36,7 +36,7 @@ pub(super) fn promote(
 
 /// The primary gets exactly the template that was analysed, and remembers the one it had.
 fn copy(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>) -> Decision {
-    let needed = snapshot.router.has_weights() && snapshot.weight() > 0;
+    let needed = snapshot.router.can().weights && snapshot.weight() > 0;
     let needed = needed.then(|| snapshot.target_replicas());
     let claim = Claim::enter(snapshot, Phase::Promoting)
         .normal(words::copying(&snapshot.names))
@@ -59,7 +59,7 @@ fn copy(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>
 /// Whether the primary's update takes all its pods away at once, while the canary could serve.
 fn update_empties_primary(snapshot: &Snapshot) -> bool {
     let replicas = snapshot.primary_replicas();
-    snapshot.router.has_weights()
+    snapshot.router.can().weights
         && snapshot.weight() < 100
         && snapshot.canary_is_up()
         && snapshot.target().is_some_and(|target| {
@@ -221,7 +221,7 @@ fn shift_back(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
         return succeed(snapshot, outstanding, &promoted, words::skipped(names));
     }
     let claim = finalise(snapshot, &promoted);
-    let claim = if snapshot.router.has_weights() {
+    let claim = if snapshot.router.can().weights {
         claim.normal(words::all_to_primary())
     } else {
         claim

@@ -47,8 +47,7 @@ pub(super) fn start(snapshot: &Snapshot, outstanding: &Outstanding, answers: &An
 /// Objects of the user's that lead traffic and are taken into our hands.
 fn adopted(snapshot: &Snapshot) -> Vec<String> {
     let leading = snapshot
-        .router
-        .weight_keys(&snapshot.names)
+        .weight_keys()
         .into_iter()
         .chain([snapshot.apex_key()]);
     leading
@@ -241,7 +240,7 @@ pub(super) fn zero_if_drained(snapshot: &Snapshot) -> TargetScale {
 
 /// A route that is gone or cannot be read says nothing of where connections are.
 fn has_readable_route(snapshot: &Snapshot) -> bool {
-    !snapshot.router.has_weights() || snapshot.route_weight.is_some()
+    !snapshot.router.can().weights || snapshot.route_weight.is_some()
 }
 
 /// After a release the canary's pods go, once nothing connects to them any more, and only while the

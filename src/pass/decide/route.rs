@@ -13,7 +13,7 @@ use super::{analysis, wait};
 pub(super) fn above(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
     let (shown, wanted) = (snapshot.weight(), snapshot.status_weight());
     let has_finished_claim = snapshot.status.step.is_some();
-    let keys = snapshot.router.weight_keys(&snapshot.names);
+    let keys = snapshot.weight_keys();
     let is_foreign = keys.iter().any(|key| snapshot.foreign.contains(key));
     if shown <= wanted || !has_finished_claim || snapshot.is_contested || is_foreign {
         return None;

@@ -35,7 +35,7 @@ pub(super) fn decide(
 /// The primary has no pods at all, and the canary has: nothing else can serve. When the primary is
 /// back, the canary has again what it had.
 fn dead_primary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
-    if !snapshot.router.has_weights() {
+    if !snapshot.router.can().weights {
         return None;
     }
     let before = snapshot

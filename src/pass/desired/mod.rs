@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::objects::{Key, Problem, Wanted, services};
 use crate::pass::snapshot::{Snapshot, wanted_weight};
+use crate::routers::Traffic;
 
 /// Every object that Davy looks after for a canary, as a status says it should be.
 #[derive(Clone, Debug, Default)]
@@ -96,10 +97,10 @@ pub fn desired(snapshot: &Snapshot, status: &CanaryStatus) -> Desired {
                 }
                 desired.try_add_all(snapshot, scalers);
             }
-            for route in snapshot
-                .router
-                .render(&snapshot.view(), wanted_weight(status))
-            {
+            let traffic = Traffic {
+                canary: wanted_weight(status),
+            };
+            for route in snapshot.router.render(&snapshot.view(), traffic) {
                 desired.add(snapshot, route);
             }
         }
@@ -129,7 +130,7 @@ fn terminating(snapshot: &Snapshot, status: &CanaryStatus, desired: &mut Desired
     if let Some(apex) = services::give_back(&view, snapshot.target()) {
         desired.add(snapshot, apex);
     }
-    for route in snapshot.router.restore(&view) {
+    for route in snapshot.router.give_back(&view) {
         desired.add(snapshot, route);
     }
 }

@@ -59,7 +59,7 @@ async fn confirm_what_is_gone(cluster: &Cluster, snapshot: &mut Snapshot) {
     if !is_set_up && !snapshot.is_being_deleted() {
         return;
     }
-    let mut vital = snapshot.router.weight_keys(&snapshot.names);
+    let mut vital = snapshot.weight_keys();
     vital.extend([snapshot.target_key(), snapshot.primary_key()]);
     vital.retain(|key| !snapshot.objects.contains_key(key));
     read_again(cluster, snapshot, vital).await;
@@ -76,7 +76,7 @@ fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotEr
         .chain(
             resolved
                 .router
-                .weight_keys(&names)
+                .weight_keys(canary, &names)
                 .iter()
                 .map(|key| key.kind),
         )

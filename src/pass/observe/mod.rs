@@ -251,7 +251,7 @@ fn keys_of(canary: &Canary, names: &Names, provider: &str, target_kind: &str) ->
         keys.push(Key::new(workload.kind(), &*names.primary));
     }
     if let Ok(router) = routers::router(provider) {
-        keys.extend(router.keys(names));
+        keys.extend(router.reads(canary, names).into_iter().map(|(key, _)| key));
     }
     if let (Ok(Some(autoscaler)), Some(reference)) =
         (workloads::autoscaler(canary), &canary.spec.autoscaler_ref)

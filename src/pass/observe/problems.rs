@@ -10,7 +10,7 @@ use crate::api::canary::Canary;
 use crate::metrics::{self, Check};
 use crate::objects::metadata::{self, Ownership};
 use crate::objects::{
-    Key, Names, Objects, Policy, Problem, SERVICE, View, names, names_grammar, tenancy,
+    Key, Names, Objects, Policy, Problem, Role, SERVICE, View, names, names_grammar, tenancy,
 };
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Terms, layout};
@@ -72,9 +72,9 @@ pub(super) fn resolve(
         .flatten();
     problems.extend(unsupported(canary));
     problems.extend(
-        wanted_router
-            .iter()
-            .flat_map(|router| router.problems(canary)),
+        wanted_router.iter().flat_map(|router| {
+            routers::problems(*router, canary, layout::provider(canary, policy))
+        }),
     );
     let view = View {
         canary,
@@ -196,10 +196,16 @@ pub(super) fn of_objects(snapshot: &mut Snapshot) {
     }
     let named = names::problems(&snapshot.view(), snapshot.target());
     snapshot.problems.extend(named);
-    let shared = tenancy::problems(&snapshot.view(), &snapshot.objects);
+    // What is only read needs nobody's leave to be adopted.
+    let objects = snapshot.objects.iter();
+    let written: Objects = objects
+        .filter(|(key, _)| snapshot.route_role(key) != Some(Role::UsersOwn))
+        .map(|(key, object)| (key.clone(), object.clone()))
+        .collect();
+    let shared = tenancy::problems(&snapshot.view(), &written);
     snapshot.problems.extend(shared);
-    let conflicts = snapshot.router.conflicts(&snapshot.view());
-    snapshot.problems.extend(conflicts);
+    let obstacles = snapshot.router.obstacles(&snapshot.view());
+    snapshot.problems.extend(obstacles);
     ownership(snapshot);
 }
 
@@ -207,8 +213,9 @@ pub(super) fn of_objects(snapshot: &mut Snapshot) {
 /// adopted, one with another controller is an error, and a primary must be ours.
 fn ownership(snapshot: &mut Snapshot) {
     let names = snapshot.names.clone();
-    let may_be_adopted =
-        |snapshot: &Snapshot, key: &Key| *key == snapshot.apex_key() || snapshot.is_route(key);
+    let may_be_adopted = |snapshot: &Snapshot, key: &Key| {
+        *key == snapshot.apex_key() || snapshot.route_role(key) == Some(Role::Adopted)
+    };
     let mut foreign = BTreeSet::new();
     let mut problems = Vec::new();
     let mut pending = Vec::new();
@@ -282,10 +289,14 @@ pub(super) fn contested(canaries: &[Canary], policy: &Policy) -> BTreeMap<String
         claim("spec.targetRef", format!("{} {}", target.kind, target.name));
         let services = [&names.apex, &names.apex_primary, &names.apex_canary]
             .map(|service| Key::new(&SERVICE, &**service));
-        let routes =
-            routers::router(layout::provider(canary, policy)).map(|router| router.keys(&names));
-        for key in routes.unwrap_or_default().into_iter().chain(services) {
+        for key in services {
             claim("spec.service.name", key.to_string());
+        }
+        if let Ok(router) = routers::router(layout::provider(canary, policy)) {
+            let reads = router.reads(canary, &names).into_iter();
+            for (key, _) in reads.filter(|(_, role)| *role != Role::UsersOwn) {
+                claim(router.named_by(), key.to_string());
+            }
         }
         if let (Ok(Some(autoscaler)), Some(reference)) =
             (workloads::autoscaler(canary), &canary.spec.autoscaler_ref)

@@ -15,7 +15,7 @@ use crate::api::status::{CanaryStatus, Layout, Phase, TargetScale};
 use crate::metrics::Check;
 use crate::objects::hash::content_hash;
 use crate::objects::{
-    CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, View,
+    CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, Role, SECRET, SERVICE, View,
 };
 use crate::pass::desired::{self, Desired};
 use crate::pass::terms::Terms;
@@ -163,12 +163,12 @@ impl Snapshot {
     /// Reads what the route shows from the objects of the snapshot. One that shows no weight is there
     /// to be repaired.
     pub fn read_route(&mut self) {
-        let (traffic, unreadable) = match self.router.traffic(&self.view()) {
-            Ok(traffic) => (traffic, None),
+        let (seen, unreadable) = match self.router.observe(&self.view()) {
+            Ok(seen) => (seen, None),
             Err(problem) => (None, Some(problem)),
         };
-        self.route_weight = traffic.as_ref().map(|traffic| traffic.canary_weight);
-        self.unsettled = traffic.and_then(|traffic| traffic.unsettled);
+        self.route_weight = seen.as_ref().map(|seen| seen.traffic.canary);
+        self.unsettled = seen.and_then(|seen| seen.programmed.err());
         self.unreadable_route = unreadable;
     }
 
@@ -187,14 +187,25 @@ impl Snapshot {
         self.weight() > 0 || self.unreadable_route.is_some()
     }
 
-    /// Whether this is one of the router's objects.
+    /// Whether this is one of the objects that the router writes.
     pub fn is_route(&self, key: &Key) -> bool {
-        self.router.keys(&self.names).contains(key)
+        matches!(self.route_role(key), Some(Role::Owned | Role::Adopted))
+    }
+
+    /// Whose an object is that the router reads; `None` of any other.
+    pub fn route_role(&self, key: &Key) -> Option<Role> {
+        let mut read = self.router.reads(&self.canary, &self.names).into_iter();
+        read.find(|(read, _)| read == key).map(|(_, role)| role)
+    }
+
+    /// The objects that hold the weights.
+    pub fn weight_keys(&self) -> Vec<Key> {
+        self.router.weight_keys(&self.canary, &self.names)
     }
 
     /// Whether this object holds the weights.
     pub fn holds_weight(&self, key: &Key) -> bool {
-        self.router.weight_keys(&self.names).contains(key)
+        self.weight_keys().contains(key)
     }
 
     /// Whether this is the primary's copy of the autoscaler.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::status::{Step, StepObject, Wait};
-use crate::objects::Key;
 use crate::objects::patch::{step_of, written_at};
+use crate::objects::{Key, Role};
 
 use super::Snapshot;
 
@@ -81,8 +81,10 @@ impl Snapshot {
         };
         let written = self
             .router
-            .keys(&self.names)
+            .reads(&self.canary, &self.names)
             .into_iter()
+            .filter(|(_, role)| *role != Role::UsersOwn)
+            .map(|(key, _)| key)
             .chain([self.apex_key()])
             .filter(is_of_move)
             .filter_map(|key| self.objects.get(&key))

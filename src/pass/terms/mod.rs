@@ -218,7 +218,7 @@ fn strategy(
     analysis: &Analysis,
     router: &'static dyn Router,
 ) -> Result<(Strategy, bool), Problem> {
-    let has_weights = router.has_weights();
+    let has_weights = router.can().weights;
     let iterations = analysis.iterations.unwrap_or(0);
     if iterations > 0 {
         let blue_green = Strategy::Iterations {

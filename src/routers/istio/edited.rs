@@ -1,38 +1,25 @@
 //! The objects that are there already, with what must be different changed: the weights, and those
 //! fields that the Canary speaks of. Everything else is the user's.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
-use crate::objects::metadata::{self, LAST_APPLIED, ORIGINAL_CONFIGURATION};
 use crate::objects::{View, controller_uid};
 use crate::routers::istio::rules::{LISTS, Place};
-use crate::routers::istio::{fields, made, restored, rules};
+use crate::routers::istio::{fields, made, rules};
+use crate::routers::{adopted, apex};
 
 pub(super) fn virtual_service(view: &View<'_>, live: &Value, weight: u8) -> Value {
     let mut object = live.clone();
-    set_metadata(view, live, &mut object);
+    apex::hold(view, live, &mut object);
 
     let mut spec = live["spec"].as_object().cloned().unwrap_or_default();
     set_hosts_and_gateways(view, live, &mut spec);
     let mut spec = Value::Object(spec);
     split(view, &mut spec, &rules::places(view, live), weight);
 
-    // Once only: a later edit would keep what is ours already, and the user's spec would be lost.
-    if controller_uid(live).is_none()
-        && [LAST_APPLIED, ORIGINAL_CONFIGURATION]
-            .iter()
-            .all(|key| live["metadata"]["annotations"].get(*key).is_none())
-        && without_weights(&spec) != without_weights(&live["spec"])
-    {
-        let mut annotations = metadata::annotations(&object);
-        annotations.insert(
-            ORIGINAL_CONFIGURATION.to_owned(),
-            json!(live["spec"].to_string()),
-        );
-        metadata::set_annotations(&mut object, annotations);
+    if without_weights(&spec) != without_weights(&live["spec"]) {
+        adopted::remember(live, &mut object);
     }
     rules::set(&mut object, "spec", spec);
     object
@@ -49,7 +36,7 @@ pub(super) fn destination_rule(view: &View<'_>, live: &Value, host: &str) -> Val
         rules::set(&mut spec, "host", json!(host));
     }
     fields::forget(&mut spec, &fields::forgotten(view));
-    if let Some(policy) = &made::service(view).traffic_policy {
+    if let Some(policy) = &apex::service(view).traffic_policy {
         let policy = Map::from_iter([("trafficPolicy".to_owned(), policy.clone())]);
         fields::hold(view, &mut spec, &policy);
     }
@@ -67,43 +54,13 @@ fn is_for(view: &View<'_>, live: &Value, host: &str) -> bool {
     live.is_some_and(|live| rules::is_host_of(live, host, &view.names.namespace))
 }
 
-/// The labels and annotations of the apex.
-fn set_metadata(view: &View<'_>, live: &Value, object: &mut Value) {
-    let service = made::service(view);
-    let status = view.canary.status.as_ref();
-    let before = status.and_then(|status| Some(&status.named.as_ref()?.apex));
-    let keep =
-        |mut entries: Map<String, Value>, wanted: BTreeMap<&str, &str>, before: &[String]| {
-            entries.retain(|key, _| !before.contains(key) || wanted.contains_key(&**key));
-            entries.extend(
-                wanted
-                    .into_iter()
-                    .map(|(key, value)| (key.to_owned(), json!(value))),
-            );
-            entries
-        };
-    let given = service.apex.iter().flat_map(|apex| &apex.labels);
-    let labels = keep(
-        metadata::labels(live),
-        given.map(|(key, value)| (&**key, &**value)).collect(),
-        before.map_or(&[], |before| &before.labels),
-    );
-    metadata::set_labels(object, labels);
-    let annotations = keep(
-        metadata::annotations(live),
-        made::annotations(service),
-        before.map_or(&[], |before| &before.annotations),
-    );
-    metadata::set_annotations(object, annotations);
-}
-
 /// The hosts that the route must have; none where they are the user's. `live` is the route, if it is
 /// there.
 pub(super) fn hosts<'a>(view: &View<'a>, live: Option<&Value>) -> Vec<&'a str> {
     let is_users = live.is_some_and(|live| {
         controller_uid(live).is_none() && !strings(&live["spec"]["hosts"]).is_empty()
     });
-    if is_users && made::service(view).hosts.is_empty() {
+    if is_users && apex::service(view).hosts.is_empty() {
         return Vec::new();
     }
     made::hosts(view)
@@ -112,7 +69,7 @@ pub(super) fn hosts<'a>(view: &View<'a>, live: Option<&Value>) -> Vec<&'a str> {
 /// The gateways that are the Canary's: those that it names, or else that which Davy gives to a route
 /// of its own making.
 pub(super) fn gateways<'a>(view: &View<'a>, live: Option<&Value>) -> Vec<&'a str> {
-    let service = made::service(view);
+    let service = apex::service(view);
     let is_users = live.is_some_and(|live| controller_uid(live).is_none());
     if is_users && service.gateways.is_empty() {
         return Vec::new();
@@ -123,7 +80,7 @@ pub(super) fn gateways<'a>(view: &View<'a>, live: Option<&Value>) -> Vec<&'a str
 /// What the Canary names is there, what it named before and names no more is not, and what others
 /// have added stays. The order means nothing to Istio, and is left as it is.
 fn set_hosts_and_gateways(view: &View<'_>, live: &Value, spec: &mut Map<String, Value>) {
-    let service = made::service(view);
+    let service = apex::service(view);
     let is_delegate = service.delegation == Some(true);
     let (hosts, gateways) = if is_delegate {
         (Vec::new(), Vec::new())
@@ -161,7 +118,7 @@ fn set_hosts_and_gateways(view: &View<'_>, live: &Value, spec: &mut Map<String, 
 fn held<'a>(view: &View<'_>, live: &'a Value, list: &str, wanted: &[&'a str]) -> Vec<&'a str> {
     let forgotten = fields::forgotten(view);
     let gone = fields::forgotten_entries(&forgotten, list);
-    let original = restored::original_spec(live).unwrap_or_default();
+    let original = adopted::original_spec(live).unwrap_or_default();
     let original = strings(&original[list]);
     let is_apex = |host: &str| rules::is_host_of(host, &view.names.apex, &view.names.namespace);
     let is_gone =
@@ -201,7 +158,7 @@ fn split(view: &View<'_>, spec: &mut Value, places: &[Place], weight: u8) {
         }
     }
     if main.is_none() {
-        insert(made::service(view), spec, made);
+        insert(apex::service(view), spec, made);
     }
 }
 

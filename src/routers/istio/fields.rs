@@ -6,6 +6,7 @@ use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Map, Value, json};
 
 use crate::objects::{DESTINATION_RULE, VIRTUAL_SERVICE, View};
+use crate::routers::apex;
 use crate::routers::istio::{edited, made, rules};
 
 /// The number of the port that our destinations lead to, where it is needed.
@@ -85,10 +86,10 @@ fn now(view: &View<'_>) -> Vec<String> {
             );
         }
     }
-    if made::port(made::service(view)).is_some() {
+    if made::port(apex::service(view)).is_some() {
         named.push(PORT.to_owned());
     }
-    if let Some(policy) = &made::service(view).traffic_policy {
+    if let Some(policy) = &apex::service(view).traffic_policy {
         leaves(
             &PointerBuf::from_tokens([TRAFFIC_POLICY]),
             policy,

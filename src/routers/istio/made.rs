@@ -1,32 +1,18 @@
 //! The objects as they are made where there are none yet: field by field what Flagger makes.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
-use crate::objects::metadata::FLUX;
-use crate::objects::{DEPLOYMENT, DESTINATION_RULE, Kind, VIRTUAL_SERVICE, View, owner_reference};
-
-/// Keys that contain it steer Flux at the user's own object and are not copied from there.
-const FLUX_DOMAIN: &str = "toolkit.fluxcd.io";
-
-static NO_SERVICE: LazyLock<CanaryService> = LazyLock::new(CanaryService::default);
+use crate::objects::{DESTINATION_RULE, VIRTUAL_SERVICE, View};
+use crate::routers::apex::{self, service};
 
 pub(super) fn virtual_service(view: &View<'_>, weight: u8) -> Value {
     let service = service(view);
-    let mut metadata = metadata(view, &view.names.apex);
-    metadata.insert("annotations".to_owned(), json!(annotations(service)));
-    let labels = labels(view);
-    if !labels.is_empty() {
-        metadata.insert("labels".to_owned(), json!(labels));
-    }
     let mut spec = json!({ "hosts": hosts(view), list(service): [rule(view, weight)] });
     if let Some(gateways) = gateways(service) {
         spec["gateways"] = json!(gateways);
     }
-    object(&VIRTUAL_SERVICE, &metadata, &spec)
+    apex::new_route(view, &VIRTUAL_SERVICE, &spec)
 }
 
 pub(super) fn destination_rule(view: &View<'_>, host: &str) -> Value {
@@ -34,7 +20,7 @@ pub(super) fn destination_rule(view: &View<'_>, host: &str) -> Value {
     if let Some(policy) = &service(view).traffic_policy {
         spec["trafficPolicy"] = policy.clone();
     }
-    object(&DESTINATION_RULE, &metadata(view, host), &spec)
+    apex::new_object(view, &DESTINATION_RULE, host, &spec)
 }
 
 /// The rule that splits the traffic, with the fields that the Canary speaks of and no others.
@@ -60,10 +46,6 @@ pub(super) fn rule(view: &View<'_>, weight: u8) -> Value {
     Value::Object(rule)
 }
 
-pub(super) fn service<'a>(view: &View<'a>) -> &'a CanaryService {
-    view.canary.spec.service.as_ref().unwrap_or(&NO_SERVICE)
-}
-
 /// The list of a VirtualService that holds the rule.
 pub(super) fn list(service: &CanaryService) -> &'static str {
     if is_tcp(service) { "tcp" } else { "http" }
@@ -81,54 +63,6 @@ pub(super) fn hosts<'a>(view: &View<'a>) -> Vec<&'a str> {
         hosts.push(apex);
     }
     hosts
-}
-
-pub(super) fn annotations(service: &CanaryService) -> BTreeMap<&str, &str> {
-    let apex = service.apex.iter().flat_map(|apex| &apex.annotations);
-    let mut annotations: BTreeMap<_, _> = apex
-        .filter(|(key, _)| !key.contains(FLUX_DOMAIN))
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    annotations.extend(FLUX);
-    annotations
-}
-
-/// Whoever gives the apex labels finds the selector's label beside them in what Flagger makes.
-fn labels<'a>(view: &View<'a>) -> BTreeMap<&'a str, &'a str> {
-    let Some(apex) = &service(view).apex else {
-        return BTreeMap::new();
-    };
-    let given = apex
-        .labels
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()));
-    let mut labels: BTreeMap<_, _> = given.collect();
-    let target = view.object(&DEPLOYMENT, &view.names.target);
-    let selector = target.map(|target| &target["spec"]["selector"]["matchLabels"]);
-    let mut known = view.policy.selector_labels.iter();
-    let label = known.find(|label| selector.is_some_and(|selector| selector.get(label).is_some()));
-    labels.extend(label.map(|label| (label.as_str(), view.names.apex.as_str())));
-    labels
-}
-
-fn object(kind: &Kind, metadata: &Map<String, Value>, spec: &Value) -> Value {
-    json!({
-        "apiVersion": kind.api_version(),
-        "kind": kind.kind,
-        "metadata": metadata,
-        "spec": spec,
-    })
-}
-
-fn metadata(view: &View<'_>, name: &str) -> Map<String, Value> {
-    Map::from_iter([
-        ("name".to_owned(), json!(name)),
-        ("namespace".to_owned(), json!(view.names.namespace)),
-        (
-            "ownerReferences".to_owned(),
-            json!([owner_reference(view.names)]),
-        ),
-    ])
 }
 
 /// A VirtualService that others delegate to must have none; `None` then.

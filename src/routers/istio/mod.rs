@@ -5,16 +5,20 @@ use serde_json::Value;
 
 use crate::api::canary::Canary;
 use crate::objects::{
-    DESTINATION_RULE, Key, Names, Problem, Rank, VIRTUAL_SERVICE, View, Wanted, controller_uid,
+    DESTINATION_RULE, Key, Kind, Names, Problem, Rank, Role, VIRTUAL_SERVICE, View, Wanted,
+    controller_uid,
 };
-use crate::routers::{Router, Traffic, analysis_problems};
+use crate::routers::{BuiltInQueries, Capabilities, Router, Seen, Traffic};
 
 mod edited;
 mod fields;
 mod made;
+mod queries;
 mod restored;
 mod rivals;
 mod rules;
+
+pub use queries::QUERIES;
 
 pub struct Istio;
 
@@ -23,24 +27,31 @@ impl Router for Istio {
         &["istio"]
     }
 
-    fn has_weights(&self) -> bool {
-        true
+    fn kinds(&self) -> &'static [&'static Kind] {
+        static KINDS: [&Kind; 2] = [&DESTINATION_RULE, &VIRTUAL_SERVICE];
+        &KINDS
     }
 
-    fn keys(&self, names: &Names) -> Vec<Key> {
-        vec![
+    fn can(&self) -> Capabilities {
+        Capabilities::WEIGHTS
+    }
+
+    fn reads(&self, _: &Canary, names: &Names) -> Vec<(Key, Role)> {
+        [
             Key::new(&DESTINATION_RULE, &names.apex_canary),
             Key::new(&DESTINATION_RULE, &names.apex_primary),
             Key::new(&VIRTUAL_SERVICE, &names.apex),
         ]
+        .map(|key| (key, Role::Adopted))
+        .into()
     }
 
-    fn weight_keys(&self, names: &Names) -> Vec<Key> {
+    fn weight_keys(&self, _: &Canary, names: &Names) -> Vec<Key> {
         vec![Key::new(&VIRTUAL_SERVICE, &names.apex)]
     }
 
     fn problems(&self, canary: &Canary) -> Vec<Problem> {
-        let mut problems = analysis_problems(canary, "istio");
+        let mut problems = Vec::new();
         let Some(service) = &canary.spec.service else {
             return problems;
         };
@@ -60,11 +71,11 @@ impl Router for Istio {
         problems
     }
 
-    fn traffic(&self, view: &View<'_>) -> Result<Option<Traffic>, Problem> {
+    fn observe(&self, view: &View<'_>) -> Result<Option<Seen>, Problem> {
         let Some(route) = view.object(&VIRTUAL_SERVICE, &view.names.apex) else {
             return Ok(None);
         };
-        let canary_weight = rules::canary_percent(view, route).ok_or_else(|| {
+        let canary = rules::canary_percent(view, route).ok_or_else(|| {
             let Names {
                 apex,
                 namespace,
@@ -77,15 +88,15 @@ impl Router for Istio {
                  {apex_canary}"
             ))
         })?;
-        Ok(Some(Traffic {
-            canary_weight,
-            unsettled: None,
+        Ok(Some(Seen {
+            traffic: Traffic { canary },
+            programmed: Ok(()),
         }))
     }
 
-    fn render(&self, view: &View<'_>, weight: u8) -> Vec<Wanted> {
+    fn render(&self, view: &View<'_>, traffic: Traffic) -> Vec<Wanted> {
         let names = view.names;
-        let weight = weight.min(100);
+        let weight = traffic.canary.min(100);
         let mut wanted: Vec<_> = [&names.apex_canary, &names.apex_primary]
             .into_iter()
             .map(|host| {
@@ -113,7 +124,7 @@ impl Router for Istio {
         wanted
     }
 
-    fn restore(&self, view: &View<'_>) -> Vec<Wanted> {
+    fn give_back(&self, view: &View<'_>) -> Vec<Wanted> {
         // What has a controller is collected with the Canary.
         let route = view.object(&VIRTUAL_SERVICE, &view.names.apex);
         let adopted = route.filter(|route| controller_uid(route).is_none());
@@ -133,7 +144,7 @@ impl Router for Istio {
         rivals::is_rival(view, other)
     }
 
-    fn conflicts(&self, view: &View<'_>) -> Vec<Problem> {
+    fn obstacles(&self, view: &View<'_>) -> Vec<Problem> {
         let hosts = [&view.names.apex_canary, &view.names.apex_primary];
         let rules = hosts.into_iter().filter_map(|host| {
             let rule = view.object(&DESTINATION_RULE, host)?;
@@ -149,5 +160,9 @@ impl Router for Istio {
                 ))
             })
             .collect()
+    }
+
+    fn queries(&self) -> Option<&'static BuiltInQueries> {
+        Some(&QUERIES)
     }
 }

@@ -3,50 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::objects::View;
-use crate::objects::metadata::{FLUX, LAST_APPLIED, ORIGINAL_CONFIGURATION};
+use crate::routers::adopted;
 use crate::routers::istio::rules::{self, LISTS, Side};
 
 pub(super) fn virtual_service(view: &View<'_>, live: &Value) -> Value {
-    let mut object = live.clone();
-    let spec = original_spec(live).unwrap_or_else(|| live["spec"].clone());
-    rules::set(&mut object, "spec", to_apex(view, spec));
-    remove_bookkeeping(
-        &mut object,
-        &remembered(live, LAST_APPLIED).unwrap_or_default(),
-    );
+    let mut object = adopted::given_back(live);
+    let spec = to_apex(view, object["spec"].take());
+    rules::set(&mut object, "spec", spec);
     object
-}
-
-/// The spec that the user gave the route, as far as an annotation tells.
-pub(super) fn original_spec(live: &Value) -> Option<Value> {
-    let applied = remembered(live, LAST_APPLIED).map(|applied| applied["spec"].clone());
-    applied
-        .filter(Value::is_object)
-        .or_else(|| remembered(live, ORIGINAL_CONFIGURATION).filter(Value::is_object))
-}
-
-fn remembered(live: &Value, annotation: &str) -> Option<Value> {
-    let text = live["metadata"]["annotations"][annotation].as_str()?;
-    serde_json::from_str(text).ok()
-}
-
-/// The user keeps the annotations that were there before us, and `flagger.app/step`, which tells
-/// when this was written.
-fn remove_bookkeeping(object: &mut Value, applied: &Value) {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
-        return;
-    };
-    let mut annotations = metadata.remove("annotations").unwrap_or_default();
-    if let Some(annotations) = annotations.as_object_mut() {
-        let was_there = |key: &str| applied["metadata"]["annotations"].get(key).is_some();
-        annotations.remove(ORIGINAL_CONFIGURATION);
-        let is_flux = |key: &str| FLUX.iter().any(|(flux, _)| *flux == key);
-        annotations.retain(|key, _| !is_flux(key) || was_there(key));
-        if !annotations.is_empty() {
-            let annotations = Value::Object(std::mem::take(annotations));
-            metadata.insert("annotations".to_owned(), annotations);
-        }
-    }
 }
 
 /// The Services of primary and canary go with the Canary. A route that still leads to them, because

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::objects::{VIRTUAL_SERVICE, View};
+use crate::routers::apex;
 use crate::routers::istio::{made, rules};
 
 /// Stands for all sidecars.
@@ -39,8 +40,8 @@ fn is_same_host(view: &View<'_>, ours: &str, theirs: &str) -> bool {
 fn gateways_of_route(view: &View<'_>) -> Vec<String> {
     let namespace = &view.names.namespace;
     let live = view.object(&VIRTUAL_SERVICE, &view.names.apex);
-    let given = made::gateways(made::service(view)).unwrap_or_default();
-    let is_given = !made::service(view).gateways.is_empty();
+    let given = made::gateways(apex::service(view)).unwrap_or_default();
+    let is_given = !apex::service(view).gateways.is_empty();
     let mut gateways = match live {
         Some(live) => self::gateways(&live["spec"], namespace),
         None => Vec::new(),

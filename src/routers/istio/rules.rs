@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::objects::{Names, View, controller_uid};
+use crate::routers::apex;
 use crate::routers::istio::made;
 
 /// The lists whose rules can lead to the canary. The one that does not fit the Canary's protocol
@@ -41,7 +42,7 @@ pub(super) fn canary_percent(view: &View<'_>, live: &Value) -> Option<u8> {
 /// requests to one side stays his as long as there is another one that splits.
 pub(super) fn places(view: &View<'_>, live: &Value) -> Vec<Place> {
     let spec = &live["spec"];
-    let list = made::list(made::service(view));
+    let list = made::list(apex::service(view));
     let has = |place: &Place, side: Side| {
         let mut sides = destinations(&spec[place.list][place.index])
             .iter()
@@ -85,7 +86,7 @@ pub(super) fn places(view: &View<'_>, live: &Value) -> Vec<Place> {
 /// The rule that `spec.service` describes: the one with its conditions, else the last one, since
 /// more special rules must stand before more general ones.
 pub(super) fn main_place(view: &View<'_>, spec: &Value, places: &[Place]) -> Option<Place> {
-    let list = made::list(made::service(view));
+    let list = made::list(apex::service(view));
     let mut fitting = places.iter().copied().filter(|place| place.list == list);
     let described = fitting
         .clone()
@@ -95,7 +96,7 @@ pub(super) fn main_place(view: &View<'_>, spec: &Value, places: &[Place]) -> Opt
 
 fn is_described(view: &View<'_>, spec: &Value, place: Place) -> bool {
     let conditions = |rule: &Value| rule["match"].as_array().filter(|m| !m.is_empty()).cloned();
-    place.list == made::list(made::service(view))
+    place.list == made::list(apex::service(view))
         && conditions(&spec[place.list][place.index]) == conditions(&made::rule(view, 0))
 }
 

@@ -56,11 +56,12 @@ async fn provider_that_this_version_does_not_drive_is_refused_with_the_known_one
         return;
     };
     podinfo.apply(&fixture("story/quick.yaml")).await;
-    let linkerd = ("/spec/provider", json!("linkerd"));
-    podinfo.apply(&canary("other", &[linkerd])).await;
+    let app_mesh = ("/spec/provider", json!("appmesh"));
+    podinfo.apply(&canary("other", &[app_mesh])).await;
     let ended = refused(&podinfo, &["other"]).await;
     let why = reason(&podinfo, &ended, "other");
-    let wanted = "spec.provider: \"linkerd\" is not supported; known are istio, kubernetes";
+    let known = davy::routers::names().collect::<Vec<_>>().join(", ");
+    let wanted = format!("spec.provider: \"appmesh\" is not supported; known are {known}");
     assert_eq!(why, wanted);
 }
 

@@ -172,7 +172,7 @@ fn delay(count: i64) -> SignedDuration {
 
 /// The field manager that wrote the weights last, if not we.
 pub(in crate::pass::decide) fn route_writer(snapshot: &Snapshot) -> Option<String> {
-    let routes = snapshot.router.weight_keys(&snapshot.names);
+    let routes = snapshot.weight_keys();
     routes.iter().find_map(|key| last_writer(snapshot, key))
 }
 
