@@ -21,10 +21,12 @@ use std::sync::Arc;
 
 use davy::api::canary::{AutoscalerReference, Canary, CanarySpec};
 use davy::objects::{
-    CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, Key, Kind, Names, Objects, Policy, Problem,
-    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, names, patch, services,
+    CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, View, Wanted, configs,
+    hash, names, patch, services,
 };
-use davy::workloads::{self, Readiness, ReadinessRule, Workload};
+use davy::workloads::{
+    self, Intent, PrimaryIntent, Readiness, ReadinessRule, ReadinessRules, Side, TargetIntent,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -158,59 +160,122 @@ fn workload(case: &Case) -> String {
         .iter()
         .map(Problem::to_string)
         .collect();
-    let mut readiness = serde_json::Map::new();
-    for (key, object) in case
+    let mut sides = serde_json::Map::new();
+    let mut available = 0;
+    for (key, _) in case
         .objects
         .iter()
         .filter(|(key, _)| key.kind == workload.kind())
     {
-        readiness.insert(key.name.clone(), json!(readiness_of(workload, object)));
+        let side = side_of(case, &key.name);
+        if key.name == case.names.target {
+            available = side.available;
+        }
+        sides.insert(key.name.clone(), json!(in_words(&side.readiness)));
     }
+    let up = side_as(
+        &view,
+        &case.names.target,
+        PrimaryIntent::Leave,
+        TargetIntent::Up,
+    );
     let mut report = json!({
         "problems": problems,
         "replicas": workload.replicas(target),
-        "replicasUp": workload.replicas_up(&view, target),
-        "available": workload.available(target),
-        "readiness": readiness,
+        "replicasUp": up.map_or(0, |up| workload.replicas(&up)),
+        "available": available,
+        "readiness": sides,
     });
     if !problems.is_empty() {
         return yaml(&report);
     }
     let template = workload.primary_template(&view, target);
-    let Some(primary) = view.object(workload.kind(), &view.names.primary) else {
-        report["newPrimary"] = workload.new_primary(&view, target);
-        assert_eq!(report["newPrimary"]["spec"]["template"], template);
+    let name = &case.names.primary;
+    let Some(primary) = view.object(workload.kind(), name) else {
+        let primary = case.primary();
+        assert!(hash::same_template(&workload.template(&primary), &template));
+        report["newPrimary"] = primary;
         return yaml(&report);
     };
-    report["isAlike"] = json!(hash::same_template(&template, workload.template(primary)));
-    let promoted = workload.promoted(&view, primary, target, "step-7");
+    report["isAlike"] = json!(hash::same_template(&template, &workload.template(primary)));
+    let copy = || PrimaryIntent::Copy {
+        flagger_id: "step-7".to_owned(),
+    };
+    let promoted = side_as(&view, name, copy(), TargetIntent::AsItIs).unwrap();
     report["promoted"] = operations(&patch::difference(primary, &promoted));
+    let mut objects = case.objects.clone();
+    let key = Key::new(workload.kind(), &**name);
+    objects.insert(key, Arc::new(promoted.clone()));
+    let after = case.view_of(&objects);
+    assert_eq!(
+        side_as(&after, name, copy(), TargetIntent::AsItIs),
+        Some(promoted.clone())
+    );
+    assert!(hash::same_template(
+        &template,
+        &workload.template(&promoted)
+    ));
     let history = case
         .objects
         .iter()
         .find(|(key, _)| key.kind == workload.history_kind());
-    let earlier = history.map_or(primary, |(_, object)| &**object);
-    let reverted = workload.with_template(&promoted, workload.template(earlier));
-    assert!(hash::same_template(
-        workload.template(earlier),
-        workload.template(&reverted)
-    ));
+    let earlier = workload.template(history.map_or(primary, |(_, object)| &**object));
+    let put_back = PrimaryIntent::PutBack {
+        template: Some(earlier.clone()),
+    };
+    let reverted = side_as(&after, name, put_back, TargetIntent::AsItIs).unwrap();
+    assert!(hash::same_template(&earlier, &workload.template(&reverted)));
     report["reverted"] = operations(&patch::difference(&promoted, &reverted));
-    assert_eq!(
-        workload.promoted(&view, &promoted, target, "step-7"),
-        promoted
-    );
-    assert!(hash::same_template(&template, workload.template(&promoted)));
     yaml(&report)
 }
 
-fn readiness_of(workload: &dyn Workload, object: &Value) -> String {
+/// The object of this name as these intents make it.
+fn side_as(
+    view: &View<'_>,
+    name: &str,
+    primary: PrimaryIntent<'_>,
+    target: TargetIntent,
+) -> Option<Value> {
+    let workload = workloads::workload(view.canary).unwrap();
+    let intent = Intent {
+        primary,
+        primary_awake: None,
+        target,
+    };
+    let rendered = workload.render(view, &intent);
+    let key = Key::new(workload.kind(), name);
+    let wanted = rendered
+        .objects
+        .into_iter()
+        .find(|wanted| wanted.key == key);
+    wanted.map(|wanted| wanted.object)
+}
+
+/// What the object of this name shows, as if it were the target.
+fn side_of(case: &Case, name: &str) -> Side {
     let rule = ReadinessRule {
         now: "2026-01-01T01:00:00Z".parse().unwrap(),
         threshold: 50,
         progress_deadline_seconds: 600,
     };
-    match workload.readiness(object, rule) {
+    let rules = ReadinessRules {
+        target: rule,
+        primary: rule,
+    };
+    let names = Names {
+        target: name.to_owned(),
+        ..case.names.clone()
+    };
+    let view = View {
+        names: &names,
+        ..case.view()
+    };
+    let workload = workloads::workload(&case.canary).unwrap();
+    workload.observe(&view, &rules).target.unwrap()
+}
+
+fn in_words(readiness: &Readiness) -> String {
+    match readiness {
         Readiness::Ready => "ready".to_owned(),
         Readiness::Waiting(text) => format!("waiting: {text}"),
         Readiness::Exceeded(text) => format!("exceeded: {text}"),
@@ -276,7 +341,14 @@ impl Case {
         let view = self.view();
         match view.object(workload.kind(), &self.names.primary) {
             Some(primary) => primary.clone(),
-            None => workload.new_primary(&view, self.target()),
+            None => {
+                let create = PrimaryIntent::Create {
+                    template: None,
+                    replicas_min: None,
+                    flagger_id: "step-1".to_owned(),
+                };
+                side_as(&view, &self.names.primary, create, TargetIntent::AsItIs).unwrap()
+            }
         }
     }
 
@@ -310,17 +382,10 @@ fn keyed(mut object: Value, folder: &Path) -> (Key, Arc<Value>) {
 }
 
 fn kind(name: &str) -> &'static Kind {
-    [
-        &DEPLOYMENT,
-        &REPLICA_SET,
-        &SERVICE,
-        &CONFIG_MAP,
-        &SECRET,
-        &HORIZONTAL_POD_AUTOSCALER,
-    ]
-    .into_iter()
-    .find(|kind| kind.kind == name)
-    .unwrap_or_else(|| panic!("a fixture of kind {name}, which no test knows"))
+    let mut kinds = workloads::kinds().chain([&SERVICE, &CONFIG_MAP, &SECRET]);
+    kinds
+        .find(|kind| kind.kind == name)
+        .unwrap_or_else(|| panic!("a fixture of kind {name}, which no test knows"))
 }
 
 fn policy(text: &str) -> Policy {
