@@ -85,14 +85,16 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
         .into_iter()
         .map(|key| key.kind)
         .collect();
+    kinds.push(workload.kind());
     kinds.extend(workloads::autoscaler(canary)?.map(Autoscaler::kind));
     let mut needs: Vec<_> = kinds.into_iter().map(Need::Kind).collect();
+    needs.push(Need::History(workload.history_kind()));
     let key = Key::new(workload.kind(), &*names.target);
     // A target that nobody has shown may refer to anything.
     let refers = objects
         .iter()
         .find(|object| is_named(object, &key, &names.namespace))
-        .is_none_or(|target| !references::of(workload.template(target)).is_empty());
+        .is_none_or(|target| !references::of(&workload.template(target)).is_empty());
     if policy.config_tracking && refers {
         needs.push(Need::ConfigTracking);
     }
