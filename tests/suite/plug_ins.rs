@@ -1,4 +1,5 @@
-//! One run per folder of `fixtures/<subject>/<case>`, where the subject is a row of `SUBJECTS`:
+//! One run per folder of `fixtures/<subject>/<case>`, where the subject is a row of `SUBJECTS`, or
+//! a kind of workload or autoscaler:
 //!
 //! | file | |
 //! |---|---|
@@ -65,16 +66,23 @@ static SUBJECTS: &[(&str, Answer)] = &[
     ("objects/restored-configs", |case| {
         case.wanted(configs::restored_copies)
     }),
-    ("workloads/deployment", workload),
-    ("workloads/horizontal-pod-autoscaler", |case| {
-        case.wanted(|view| workloads::autoscaler(view.canary)?.unwrap().render(view))
-    }),
 ];
+
+/// The rows, and one for each kind in the tables of plug-ins.
+fn subjects() -> Vec<(String, Answer)> {
+    let folder = |kind| format!("workloads/{}", with_hyphens(kind));
+    let rows = SUBJECTS.iter();
+    let rows = rows.map(|(subject, answer)| ((*subject).to_owned(), *answer));
+    let workloads = workloads::workload_kinds().map(|kind| (folder(kind), workload as Answer));
+    let autoscalers =
+        workloads::autoscaler_kinds().map(|kind| (folder(kind), autoscaler as Answer));
+    rows.chain(workloads).chain(autoscalers).collect()
+}
 
 #[test]
 fn every_case_comes_out_as_recorded() {
     let mut wrong = Vec::new();
-    for (subject, answer) in SUBJECTS {
+    for (subject, answer) in subjects() {
         for folder in folders(&fixtures().join(subject)) {
             let answer = answer(&Case::read(&folder));
             wrong.extend(compare(&folder.join("after.yaml"), &answer));
@@ -85,10 +93,7 @@ fn every_case_comes_out_as_recorded() {
 
 #[test]
 fn every_folder_is_asked_something() {
-    let subjects: BTreeSet<_> = SUBJECTS
-        .iter()
-        .map(|(subject, _)| (*subject).to_owned())
-        .collect();
+    let subjects: BTreeSet<_> = subjects().into_iter().map(|(subject, _)| subject).collect();
     let mut found = BTreeSet::new();
     for part in ["objects", "workloads"] {
         for folder in folders(&fixtures().join(part)) {
@@ -100,15 +105,7 @@ fn every_folder_is_asked_something() {
             found.insert(format!("{part}/{}", file_name(&folder)));
         }
     }
-    assert_eq!(found, subjects, "folders of fixtures, rows of SUBJECTS");
-}
-
-#[test]
-fn every_kind_has_its_folder() {
-    for kind in workloads::workload_kinds().chain(workloads::autoscaler_kinds()) {
-        let folder = fixtures().join("workloads").join(with_hyphens(kind));
-        assert!(folder.is_dir(), "{} is missing", folder.display());
-    }
+    assert_eq!(found, subjects, "folders of fixtures, subjects");
 }
 
 #[test]
@@ -120,9 +117,17 @@ fn unknown_kinds_name_the_known_ones() {
         workloads::workload(&canary).err().unwrap().to_string(),
         workloads::autoscaler(&canary).err().unwrap().to_string(),
     ];
+    let workloads: Vec<_> = workloads::workload_kinds().collect();
+    let autoscalers: Vec<_> = workloads::autoscaler_kinds().collect();
     let expected = [
-        "spec.targetRef.kind: \"StatefulSet\" is not supported; known are Deployment",
-        "spec.autoscalerRef.kind: \"\" is not supported; known are HorizontalPodAutoscaler",
+        format!(
+            "spec.targetRef.kind: \"StatefulSet\" is not supported; known are {}",
+            workloads.join(", ")
+        ),
+        format!(
+            "spec.autoscalerRef.kind: \"\" is not supported; known are {}",
+            autoscalers.join(", ")
+        ),
     ];
     assert_eq!(problems, expected);
 }
@@ -227,6 +232,11 @@ fn workload(case: &Case) -> String {
     assert!(hash::same_template(&earlier, &workload.template(&reverted)));
     report["reverted"] = operations(&patch::difference(&promoted, &reverted));
     yaml(&report)
+}
+
+/// The primary's autoscaler.
+fn autoscaler(case: &Case) -> String {
+    case.wanted(|view| workloads::autoscaler(view.canary)?.unwrap().render(view))
 }
 
 /// The object of this name as these intents make it.
