@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::objects::{Key, Kind, Names, Problem, View, Wanted};
 
+pub mod daemon_set;
 pub mod deployment;
 pub mod horizontal_pod_autoscaler;
 pub mod pods;
@@ -200,7 +201,7 @@ pub trait Autoscaler: Sync {
     fn render(&self, view: &View<'_>) -> Result<Vec<Wanted>, Problem>;
 }
 
-static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment];
+static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment, &daemon_set::DaemonSet];
 static AUTOSCALERS: &[&dyn Autoscaler] = &[&horizontal_pod_autoscaler::HorizontalPodAutoscaler];
 
 /// The kinds of target that there are.
