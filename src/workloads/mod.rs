@@ -199,6 +199,17 @@ pub trait Autoscaler: Sync {
 
     /// The primary's autoscaler as it should be; a missing user's autoscaler is a problem.
     fn render(&self, view: &View<'_>) -> Result<Vec<Wanted>, Problem>;
+
+    /// The user's autoscaler as it holds the target at zero, or holds it no more. `None` where one
+    /// leaves a target at zero alone by itself.
+    fn hold(&self, _view: &View<'_>, _is_held: bool) -> Option<Wanted> {
+        None
+    }
+
+    /// Whether this autoscaler holds its target at zero: it takes away the pods that there are.
+    fn is_held(&self, _autoscaler: &Value) -> bool {
+        false
+    }
 }
 
 static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment, &daemon_set::DaemonSet];

@@ -234,9 +234,16 @@ fn workload(case: &Case) -> String {
     yaml(&report)
 }
 
-/// The primary's autoscaler.
+/// The primary's autoscaler; and, where the target's own has to be held at zero, that.
 fn autoscaler(case: &Case) -> String {
-    case.wanted(|view| workloads::autoscaler(view.canary)?.unwrap().render(view))
+    let autoscaler = workloads::autoscaler(&case.canary).unwrap().unwrap();
+    let primary = case.wanted(|view| autoscaler.render(view));
+    let held = case.wanted(|view| Ok(autoscaler.hold(view, true).into_iter().collect()));
+    let let_go = case.wanted(|view| Ok(autoscaler.hold(view, false).into_iter().collect()));
+    if held.is_empty() {
+        return primary;
+    }
+    format!("{primary}---\n# At zero:\n{held}---\n# Up:\n{let_go}")
 }
 
 /// The object of this name as these intents make it.

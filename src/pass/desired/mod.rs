@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::objects::{Key, Problem, Wanted, services};
 use crate::pass::snapshot::{Snapshot, wanted_weight};
+use crate::workloads::TargetIntent;
 
 /// Every object that Davy looks after for a canary, as a status says it should be.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +126,16 @@ fn sides(snapshot: &Snapshot, status: &CanaryStatus, desired: &mut Desired) -> O
     }
     for problem in rendered.problems {
         desired.problem(problem);
+    }
+    let is_held = match intent.target {
+        TargetIntent::AsItIs => None,
+        TargetIntent::Up | TargetIntent::InPlaceOfPrimary => Some(false),
+        TargetIntent::Zero => Some(true),
+    };
+    if let (Some(autoscaler), Some(is_held)) = (snapshot.autoscaler, is_held)
+        && let Some(users) = autoscaler.hold(&snapshot.view(), is_held)
+    {
+        desired.add(snapshot, users);
     }
     primary
 }
