@@ -15,6 +15,7 @@ pub mod daemon_set;
 pub mod deployment;
 pub mod horizontal_pod_autoscaler;
 pub mod pods;
+pub mod scaled_object;
 
 /// How far a rollout is. The texts are Flagger's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +214,10 @@ pub trait Autoscaler: Sync {
 }
 
 static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment, &daemon_set::DaemonSet];
-static AUTOSCALERS: &[&dyn Autoscaler] = &[&horizontal_pod_autoscaler::HorizontalPodAutoscaler];
+static AUTOSCALERS: &[&dyn Autoscaler] = &[
+    &horizontal_pod_autoscaler::HorizontalPodAutoscaler,
+    &scaled_object::ScaledObject,
+];
 
 /// The kinds of target that there are.
 pub fn workload_kinds() -> impl Iterator<Item = &'static str> {
