@@ -81,14 +81,16 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
     let router = routers::router(layout::provider(canary, policy))?;
     let workload = workloads::workload(canary)?;
     let mut kinds = router.kinds().to_vec();
+    kinds.push(workload.kind());
     kinds.extend(workloads::autoscaler(canary)?.map(Autoscaler::kind));
     let mut needs: Vec<_> = kinds.into_iter().map(Need::Kind).collect();
+    needs.push(Need::History(workload.history_kind()));
     let key = Key::new(workload.kind(), &*names.target);
     // A target that nobody has shown may refer to anything.
     let refers = objects
         .iter()
         .find(|object| is_named(object, &key, &names.namespace))
-        .is_none_or(|target| !references::of(workload.template(target)).is_empty());
+        .is_none_or(|target| !references::of(&workload.template(target)).is_empty());
     if policy.config_tracking && refers {
         needs.push(Need::ConfigTracking);
     }

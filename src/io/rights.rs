@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::objects::{
-    ALERT_PROVIDER, CANARY, CONFIG_MAP, DEPLOYMENT, EVENT, Kind, REPLICA_SET, SECRET, SERVICE,
-};
+use crate::objects::{ALERT_PROVIDER, CANARY, CONFIG_MAP, EVENT, Kind, SECRET, SERVICE};
 
 /// What of a canary, or of the settings, makes a right needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +14,10 @@ pub enum Need {
     ConfigTracking,
     /// A Canary that names alerts.
     Alerts,
-    /// An object of this kind that is read and written: a route, an autoscaler.
+    /// An object of this kind that is read and written: a workload, a route, an autoscaler.
     Kind(&'static Kind),
+    /// Objects of this kind that keep the primary's earlier templates, for a promotion that fails.
+    History(&'static Kind),
 }
 
 /// One line of the table.
@@ -32,7 +32,7 @@ struct Right {
 /// conflict it is read by itself. Nothing is deleted: garbage collection does that.
 const READ_AND_WRITTEN: &[&str] = &["create", "get", "list", "patch"];
 
-static ALWAYS: [Right; 7] = [
+static ALWAYS: [Right; 5] = [
     // `patch` puts the finalizer of spec.revertOnDeletion on and takes it off.
     always(&CANARY, "", &["get", "list", "patch"]),
     always(&CANARY, "status", &["patch"]),
@@ -41,9 +41,6 @@ static ALWAYS: [Right; 7] = [
     always(&CANARY, "finalizers", &["update"]),
     always(&EVENT, "", &["create"]),
     always(&SERVICE, "", READ_AND_WRITTEN),
-    always(&DEPLOYMENT, "", READ_AND_WRITTEN),
-    // The primary's earlier templates, for a promotion that fails.
-    always(&REPLICA_SET, "", &["list"]),
 ];
 
 static CONFIGS: [Right; 2] = [
@@ -100,7 +97,8 @@ pub struct Rule {
 /// The least rules for these needs.
 pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
     let kinds = needs.iter().filter_map(|need| match need {
-        Need::Kind(kind) => Some(*kind),
+        Need::Kind(kind) => Some((*kind, READ_AND_WRITTEN)),
+        Need::History(kind) => Some((*kind, &["list"][..])),
         Need::Always | Need::ConfigTracking | Need::Alerts => None,
     });
     let fixed = ALWAYS.iter().chain(&CONFIGS).chain(&ALERTS);
@@ -119,8 +117,8 @@ pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
     for right in fixed {
         allow(right.kind, right.subresource, right.verbs);
     }
-    for kind in kinds {
-        allow(kind, "", READ_AND_WRITTEN);
+    for (kind, verbs) in kinds {
+        allow(kind, "", verbs);
     }
     let mut rules: BTreeMap<(&str, BTreeSet<&str>), BTreeSet<String>> = BTreeMap::new();
     for ((group, resource), verbs) in verbs {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::objects::metadata::{FLAGGER_ID, STEP};
+use crate::objects::metadata::{FLAGGER_ID, STEP, is_of_controllers};
 
 /// The label by which a Deployment tells its `ReplicaSets` apart.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
@@ -102,7 +102,7 @@ pub fn content_hash(object: &Value) -> String {
             .and_then(Value::as_object_mut)
         {
             annotations.remove(STEP);
-            annotations.retain(|key, _| !key.starts_with("deployment.kubernetes.io/"));
+            annotations.retain(|key, _| !is_of_controllers(key));
             if annotations.is_empty() {
                 metadata.remove("annotations");
             }

@@ -60,7 +60,13 @@ fn belongs_to_one_object(key: &str) -> bool {
     key == STEP
         || key == LAST_APPLIED
         || key.contains("toolkit.fluxcd.io")
-        || key.starts_with("deployment.kubernetes.io/")
+        || is_of_controllers(key)
+}
+
+/// Annotations in which an API server or a controller counts the templates of a workload.
+pub(super) fn is_of_controllers(key: &str) -> bool {
+    key.starts_with("deployment.kubernetes.io/")
+        || key == "deprecated.daemonset.template.generation"
 }
 
 fn kept(entries: &Map<String, Value>, keep: impl Fn(&str) -> bool) -> Map<String, Value> {

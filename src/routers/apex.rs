@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
 use crate::objects::metadata::{self, FLUX};
-use crate::objects::{DEPLOYMENT, Kind, View, owner_reference};
+use crate::objects::{Kind, View, owner_reference};
 
 /// Keys that contain it steer Flux at the user's own object and are not copied from there.
 const FLUX_DOMAIN: &str = "toolkit.fluxcd.io";
@@ -99,7 +99,7 @@ fn labels<'a>(view: &View<'a>) -> BTreeMap<&'a str, &'a str> {
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()));
     let mut labels: BTreeMap<_, _> = given.collect();
-    let target = view.object(&DEPLOYMENT, &view.names.target);
+    let target = view.workload(&view.names.target);
     let selector = target.map(|target| &target["spec"]["selector"]["matchLabels"]);
     let mut known = view.policy.selector_labels.iter();
     let label = known.find(|label| selector.is_some_and(|selector| selector.get(label).is_some()));

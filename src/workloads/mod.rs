@@ -1,5 +1,9 @@
 //! What is released: one file per target kind and per autoscaler, and their tables.
-//! A workload turns a target into its primary and tells how far a rollout is; it decides nothing.
+//! A workload shows both sides of a release and makes of them what an intent says; it decides
+//! nothing.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,8 +11,11 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::objects::{Key, Kind, Names, Problem, View, Wanted};
 
+pub mod daemon_set;
 pub mod deployment;
 pub mod horizontal_pod_autoscaler;
+pub mod pods;
+pub mod scaled_object;
 
 /// How far a rollout is. The texts are Flagger's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,62 +36,150 @@ pub struct ReadinessRule {
     pub progress_deadline_seconds: i64,
 }
 
-/// A kind of target.
+/// The rules for both sides of a release.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadinessRules {
+    pub target: ReadinessRule,
+    pub primary: ReadinessRule,
+}
+
+/// One side of a release, as its object shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Pods that are asked for; 0 for a side that is put to zero, by whatever means its kind has.
+    pub replicas: i64,
+    /// Pods that are available now.
+    pub available: i64,
+    /// How far the rollout is: pods of the present template that there are, and that are available.
+    pub progress: i64,
+    /// Whether every pod that there is comes from the present template.
+    pub has_one_template: bool,
+    pub readiness: Readiness,
+}
+
+/// Both sides of a release; one whose object is not there is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    pub target: Option<Side>,
+    pub primary: Option<Side>,
+}
+
+/// What both sides should be.
+#[derive(Clone, Debug)]
+pub struct Intent<'a> {
+    pub primary: PrimaryIntent<'a>,
+    /// Pods for a primary that would ask for none; without it, it may.
+    pub primary_awake: Option<i64>,
+    pub target: TargetIntent,
+}
+
+/// What the primary should be, and with it the copies of configs that it uses.
+#[derive(Clone, Debug)]
+pub enum PrimaryIntent<'a> {
+    /// Nothing is said of it: it is neither made nor changed.
+    Leave,
+    /// As it is, with at least so many replicas; a copy of a config that has another checksum than
+    /// this is written again, as far as its contents are to be found.
+    Keep {
+        replicas_min: Option<i64>,
+        checksums: Option<&'a BTreeMap<String, String>>,
+    },
+    /// A new one from the target, or from the target with this template, with at least so many
+    /// replicas.
+    Create {
+        template: Option<&'a Value>,
+        replicas_min: Option<i64>,
+        flagger_id: String,
+    },
+    /// One that has never served follows its target.
+    Recreate { flagger_id: String },
+    /// The target's template, and the fields beside it that follow the target. What the copies of
+    /// configs hold now is kept for `PutBack`. Replicas are never lowered.
+    Copy { flagger_id: String },
+    /// The copies of configs as they were before the last `Copy`, and the template, where there is
+    /// one to be put back.
+    PutBack { template: Option<Cow<'a, Value>> },
+}
+
+/// What the target should be. Between zero and not zero its replicas belong to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetIntent {
+    AsItIs,
+    /// At zero it gets replicas: the autoscaler's minimum where there is an autoscaler, else the
+    /// primary's, else one.
+    Up,
+    /// At zero it gets as many replicas as the primary has.
+    InPlaceOfPrimary,
+    Zero,
+}
+
+/// Objects as they should be, and what is wrong where one cannot be made.
+#[derive(Clone, Debug, Default)]
+pub struct Rendered {
+    pub objects: Vec<Wanted>,
+    pub problems: Vec<Problem>,
+}
+
+impl Rendered {
+    fn try_extend(&mut self, wanted: Result<Vec<Wanted>, Problem>) {
+        match wanted {
+            Ok(wanted) => self.objects.extend(wanted),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+}
+
+/// A kind of target. What runs pods from one template implements [`pods::Pods`], which is shorter.
+///
+/// Objects that are passed in are whole, as the API server stores them, and of [`Workload::kind`]
+/// where nothing else is said; one that lacks a field has the default of the API server.
 pub trait Workload: Sync {
     fn kind(&self) -> &'static Kind;
 
-    /// The word in messages: `deployment`.
+    /// The word before the target's name in messages: `deployment`.
     fn word(&self) -> &'static str;
+
+    /// What stands before the primary's name in messages, with a space at its end.
+    fn primary_prefix(&self) -> &'static str {
+        ""
+    }
 
     /// The kind that keeps earlier templates of the primary, for healing a failed promotion.
     fn history_kind(&self) -> &'static Kind;
 
+    /// The label selector that finds the history of this primary, and that of others perhaps.
+    fn history_selector(&self, primary: &Value) -> String;
+
     /// What is wrong with the target for a release: no selector label, a strategy that cannot be.
     fn problems(&self, view: &View<'_>, target: &Value) -> Vec<Problem>;
 
-    /// The replicas that the object asks for.
-    fn replicas(&self, object: &Value) -> i64;
+    /// What the objects of the view show.
+    fn observe(&self, view: &View<'_>, rules: &ReadinessRules) -> Sides;
 
-    /// Pods that are available now.
-    fn available(&self, object: &Value) -> i64;
+    /// The objects of both sides that are there or to be made, with the primary's copies of
+    /// configs. Rendered again after it was written, the same intent changes nothing.
+    fn render(&self, view: &View<'_>, intent: &Intent<'_>) -> Rendered;
 
-    /// Whether every pod that there is comes from the object's present template.
-    fn has_one_template(&self, object: &Value) -> bool;
-
-    /// How far its rollout is: pods of the present template that there are, and that are available.
-    fn progress(&self, object: &Value) -> i64;
-
-    /// Whether updating the primary of so many replicas, as the target's strategy has it, takes all
-    /// its pods away before new ones are there.
-    fn update_empties(&self, target: &Value, replicas: i64) -> bool;
-
-    fn readiness(&self, object: &Value, rule: ReadinessRule) -> Readiness;
-
-    /// The pod template of a target, primary, or history object.
-    fn template<'a>(&self, object: &'a Value) -> &'a Value;
+    /// What is released: the template of a target, a primary, or a history object, without what
+    /// puts the object to zero.
+    fn template<'a>(&self, object: &'a Value) -> Cow<'a, Value>;
 
     /// The template that a promotion would copy from the target: labels, affinity and tracked
     /// configs renamed. Without `flagger-id`.
     fn primary_template(&self, view: &View<'_>, target: &Value) -> Value;
 
-    /// A new primary from the target.
-    fn new_primary(&self, view: &View<'_>, target: &Value) -> Value;
+    /// The object with another template, at zero if it was at zero.
+    fn with_template(&self, object: &Value, template: &Value) -> Value;
 
-    /// The primary after a promotion: the template (with `flagger_id` as annotation, which names
-    /// the step, so that each promotion restarts the pods) and the fields beside it that follow
-    /// the target. Replicas are never lowered.
-    fn promoted(&self, view: &View<'_>, primary: &Value, target: &Value, flagger_id: &str)
-    -> Value;
+    /// Names and images of the containers that an object runs, in its order.
+    fn images<'a>(&self, object: &'a Value) -> Vec<(&'a str, &'a str)>;
 
-    /// The primary with an earlier template put back.
-    fn with_template(&self, primary: &Value, template: &Value) -> Value;
+    /// The replicas that the object asks for; 0 where it is put to zero.
+    fn replicas(&self, object: &Value) -> i64;
 
-    /// The object asking for `replicas`.
-    fn scaled(&self, object: &Value, replicas: i64) -> Value;
-
-    /// The replicas with which the target comes up: its own count if it has one, else the
-    /// autoscaler's minimum where there is an autoscaler, else the primary's count, else one.
-    fn replicas_up(&self, view: &View<'_>, target: &Value) -> i64;
+    /// Whether updating the primary of so many replicas, as the target's strategy has it, takes all
+    /// its pods away before new ones are there.
+    fn update_empties(&self, target: &Value, replicas: i64) -> bool;
 }
 
 /// A kind of autoscaler that `spec.autoscalerRef` may name.
@@ -105,14 +200,35 @@ pub trait Autoscaler: Sync {
 
     /// The primary's autoscaler as it should be; a missing user's autoscaler is a problem.
     fn render(&self, view: &View<'_>) -> Result<Vec<Wanted>, Problem>;
+
+    /// The user's autoscaler as it holds the target at zero, or holds it no more. `None` where one
+    /// leaves a target at zero alone by itself.
+    fn hold(&self, _view: &View<'_>, _is_held: bool) -> Option<Wanted> {
+        None
+    }
+
+    /// Whether this autoscaler holds its target at zero: it takes away the pods that there are.
+    fn is_held(&self, _autoscaler: &Value) -> bool {
+        false
+    }
 }
 
-static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment];
-static AUTOSCALERS: &[&dyn Autoscaler] = &[&horizontal_pod_autoscaler::HorizontalPodAutoscaler];
+static WORKLOADS: &[&dyn Workload] = &[&deployment::Deployment, &daemon_set::DaemonSet];
+static AUTOSCALERS: &[&dyn Autoscaler] = &[
+    &horizontal_pod_autoscaler::HorizontalPodAutoscaler,
+    &scaled_object::ScaledObject,
+];
 
 /// The kinds of target that there are.
 pub fn workload_kinds() -> impl Iterator<Item = &'static str> {
     WORKLOADS.iter().map(|workload| workload.kind().kind)
+}
+
+/// Every kind of object that workloads and autoscalers read or write, configs aside.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    let workloads = WORKLOADS.iter();
+    let workloads = workloads.flat_map(|workload| [workload.kind(), workload.history_kind()]);
+    workloads.chain(AUTOSCALERS.iter().map(|scaler| scaler.kind()))
 }
 
 /// The kinds of autoscaler that there are.

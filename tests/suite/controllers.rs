@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use davy::simulate::cluster::{Cluster, Key};
 use davy::simulate::controllers::{Behaviour, settle};
-use davy::workloads::{self, Readiness, ReadinessRule, Workload};
+use davy::workloads::deployment::Deployment;
+use davy::workloads::pods::Pods;
+use davy::workloads::{Readiness, ReadinessRule};
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
@@ -235,35 +237,21 @@ fn rollout(deployment: &Value) -> String {
         threshold: 100,
         progress_deadline_seconds: 600,
     };
-    let workload = workload();
+    let side = Deployment.side(deployment, rule);
     let status = &deployment["status"]["observedGeneration"];
     let is_observed = deployment["metadata"]["generation"] == *status;
-    let state = match workload.readiness(deployment, rule) {
+    let state = match side.readiness {
         _ if !is_observed => "not observed",
         Readiness::Ready => "ready",
-        Readiness::Waiting(_) if workload.replicas(deployment) == 0 => "at zero",
+        Readiness::Waiting(_) if side.replicas == 0 => "at zero",
         Readiness::Waiting(_) => "rolling out",
         Readiness::Exceeded(_) => "past its deadline",
     };
-    let serves = match workload.available(deployment) {
+    let serves = match side.available {
         0 => "does not serve",
         _ => "serves",
     };
     format!("{state}, {serves}")
-}
-
-fn workload() -> &'static dyn Workload {
-    let canary = json!({
-        "apiVersion": "flagger.app/v1beta1",
-        "kind": "Canary",
-        "metadata": {"name": "any"},
-        "spec": {
-            "targetRef": {"apiVersion": DEPLOYMENT.0, "kind": DEPLOYMENT.1, "name": "any"},
-            "service": {"port": 80},
-        },
-    });
-    let canary = serde_json::from_value(canary).expect("a Canary");
-    workloads::workload(&canary).expect("Deployments are known")
 }
 
 /// Makes one change on the real control plane and looks until the last of the wanted states, or,

@@ -128,6 +128,7 @@ async fn differences(folder: &Path) -> Vec<String> {
 fn objects(world: &World) -> Vec<Value> {
     let left_out = [
         "ReplicaSet",
+        "ControllerRevision",
         "Event",
         "Namespace",
         "CustomResourceDefinition",
@@ -172,6 +173,7 @@ fn bare(mut object: Value) -> Value {
         .and_then(Value::as_object_mut)
     {
         annotations.remove("deployment.kubernetes.io/revision");
+        annotations.remove("deprecated.daemonset.template.generation");
         annotations.remove("flagger.app/step");
         if annotations.is_empty() {
             metadata.remove("annotations");

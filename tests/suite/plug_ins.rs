@@ -1,4 +1,5 @@
-//! One run per folder of `fixtures/<subject>/<case>`, where the subject is a row of `SUBJECTS`:
+//! One run per folder of `fixtures/<subject>/<case>`, where the subject is a row of `SUBJECTS`, or
+//! a kind of workload or autoscaler:
 //!
 //! | file | |
 //! |---|---|
@@ -21,10 +22,12 @@ use std::sync::Arc;
 
 use davy::api::canary::{AutoscalerReference, Canary, CanarySpec};
 use davy::objects::{
-    CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, Key, Kind, Names, Objects, Policy, Problem,
-    REPLICA_SET, SECRET, SERVICE, View, Wanted, configs, hash, names, patch, services,
+    CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SECRET, SERVICE, View, Wanted, configs,
+    hash, names, patch, services,
 };
-use davy::workloads::{self, Readiness, ReadinessRule, Workload};
+use davy::workloads::{
+    self, Intent, PrimaryIntent, Readiness, ReadinessRule, ReadinessRules, Side, TargetIntent,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -63,16 +66,23 @@ static SUBJECTS: &[(&str, Answer)] = &[
     ("objects/restored-configs", |case| {
         case.wanted(configs::restored_copies)
     }),
-    ("workloads/deployment", workload),
-    ("workloads/horizontal-pod-autoscaler", |case| {
-        case.wanted(|view| workloads::autoscaler(view.canary)?.unwrap().render(view))
-    }),
 ];
+
+/// The rows, and one for each kind in the tables of plug-ins.
+fn subjects() -> Vec<(String, Answer)> {
+    let folder = |kind| format!("workloads/{}", with_hyphens(kind));
+    let rows = SUBJECTS.iter();
+    let rows = rows.map(|(subject, answer)| ((*subject).to_owned(), *answer));
+    let workloads = workloads::workload_kinds().map(|kind| (folder(kind), workload as Answer));
+    let autoscalers =
+        workloads::autoscaler_kinds().map(|kind| (folder(kind), autoscaler as Answer));
+    rows.chain(workloads).chain(autoscalers).collect()
+}
 
 #[test]
 fn every_case_comes_out_as_recorded() {
     let mut wrong = Vec::new();
-    for (subject, answer) in SUBJECTS {
+    for (subject, answer) in subjects() {
         for folder in folders(&fixtures().join(subject)) {
             let answer = answer(&Case::read(&folder));
             wrong.extend(compare(&folder.join("after.yaml"), &answer));
@@ -83,10 +93,7 @@ fn every_case_comes_out_as_recorded() {
 
 #[test]
 fn every_folder_is_asked_something() {
-    let subjects: BTreeSet<_> = SUBJECTS
-        .iter()
-        .map(|(subject, _)| (*subject).to_owned())
-        .collect();
+    let subjects: BTreeSet<_> = subjects().into_iter().map(|(subject, _)| subject).collect();
     let mut found = BTreeSet::new();
     for part in ["objects", "workloads"] {
         for folder in folders(&fixtures().join(part)) {
@@ -98,15 +105,7 @@ fn every_folder_is_asked_something() {
             found.insert(format!("{part}/{}", file_name(&folder)));
         }
     }
-    assert_eq!(found, subjects, "folders of fixtures, rows of SUBJECTS");
-}
-
-#[test]
-fn every_kind_has_its_folder() {
-    for kind in workloads::workload_kinds().chain(workloads::autoscaler_kinds()) {
-        let folder = fixtures().join("workloads").join(with_hyphens(kind));
-        assert!(folder.is_dir(), "{} is missing", folder.display());
-    }
+    assert_eq!(found, subjects, "folders of fixtures, subjects");
 }
 
 #[test]
@@ -118,9 +117,17 @@ fn unknown_kinds_name_the_known_ones() {
         workloads::workload(&canary).err().unwrap().to_string(),
         workloads::autoscaler(&canary).err().unwrap().to_string(),
     ];
+    let workloads: Vec<_> = workloads::workload_kinds().collect();
+    let autoscalers: Vec<_> = workloads::autoscaler_kinds().collect();
     let expected = [
-        "spec.targetRef.kind: \"StatefulSet\" is not supported; known are Deployment",
-        "spec.autoscalerRef.kind: \"\" is not supported; known are HorizontalPodAutoscaler",
+        format!(
+            "spec.targetRef.kind: \"StatefulSet\" is not supported; known are {}",
+            workloads.join(", ")
+        ),
+        format!(
+            "spec.autoscalerRef.kind: \"\" is not supported; known are {}",
+            autoscalers.join(", ")
+        ),
     ];
     assert_eq!(problems, expected);
 }
@@ -158,59 +165,134 @@ fn workload(case: &Case) -> String {
         .iter()
         .map(Problem::to_string)
         .collect();
-    let mut readiness = serde_json::Map::new();
-    for (key, object) in case
+    let mut sides = serde_json::Map::new();
+    let mut available = 0;
+    for (key, _) in case
         .objects
         .iter()
         .filter(|(key, _)| key.kind == workload.kind())
     {
-        readiness.insert(key.name.clone(), json!(readiness_of(workload, object)));
+        let side = side_of(case, &key.name);
+        if key.name == case.names.target {
+            available = side.available;
+        }
+        sides.insert(key.name.clone(), json!(in_words(&side.readiness)));
     }
+    let up = side_as(
+        &view,
+        &case.names.target,
+        PrimaryIntent::Leave,
+        TargetIntent::Up,
+    );
     let mut report = json!({
         "problems": problems,
         "replicas": workload.replicas(target),
-        "replicasUp": workload.replicas_up(&view, target),
-        "available": workload.available(target),
-        "readiness": readiness,
+        "replicasUp": up.map_or(0, |up| workload.replicas(&up)),
+        "available": available,
+        "readiness": sides,
     });
     if !problems.is_empty() {
         return yaml(&report);
     }
     let template = workload.primary_template(&view, target);
-    let Some(primary) = view.object(workload.kind(), &view.names.primary) else {
-        report["newPrimary"] = workload.new_primary(&view, target);
-        assert_eq!(report["newPrimary"]["spec"]["template"], template);
+    let name = &case.names.primary;
+    let Some(primary) = view.object(workload.kind(), name) else {
+        let primary = case.primary();
+        assert!(hash::same_template(&workload.template(&primary), &template));
+        report["newPrimary"] = primary;
         return yaml(&report);
     };
-    report["isAlike"] = json!(hash::same_template(&template, workload.template(primary)));
-    let promoted = workload.promoted(&view, primary, target, "step-7");
+    report["isAlike"] = json!(hash::same_template(&template, &workload.template(primary)));
+    let copy = || PrimaryIntent::Copy {
+        flagger_id: "step-7".to_owned(),
+    };
+    let promoted = side_as(&view, name, copy(), TargetIntent::AsItIs).unwrap();
     report["promoted"] = operations(&patch::difference(primary, &promoted));
+    let mut objects = case.objects.clone();
+    let key = Key::new(workload.kind(), &**name);
+    objects.insert(key, Arc::new(promoted.clone()));
+    let after = case.view_of(&objects);
+    assert_eq!(
+        side_as(&after, name, copy(), TargetIntent::AsItIs),
+        Some(promoted.clone())
+    );
+    assert!(hash::same_template(
+        &template,
+        &workload.template(&promoted)
+    ));
     let history = case
         .objects
         .iter()
         .find(|(key, _)| key.kind == workload.history_kind());
-    let earlier = history.map_or(primary, |(_, object)| &**object);
-    let reverted = workload.with_template(&promoted, workload.template(earlier));
-    assert!(hash::same_template(
-        workload.template(earlier),
-        workload.template(&reverted)
-    ));
+    let earlier = workload.template(history.map_or(primary, |(_, object)| &**object));
+    let put_back = PrimaryIntent::PutBack {
+        template: Some(earlier.clone()),
+    };
+    let reverted = side_as(&after, name, put_back, TargetIntent::AsItIs).unwrap();
+    assert!(hash::same_template(&earlier, &workload.template(&reverted)));
     report["reverted"] = operations(&patch::difference(&promoted, &reverted));
-    assert_eq!(
-        workload.promoted(&view, &promoted, target, "step-7"),
-        promoted
-    );
-    assert!(hash::same_template(&template, workload.template(&promoted)));
     yaml(&report)
 }
 
-fn readiness_of(workload: &dyn Workload, object: &Value) -> String {
+/// The primary's autoscaler; and, where the target's own has to be held at zero, that.
+fn autoscaler(case: &Case) -> String {
+    let autoscaler = workloads::autoscaler(&case.canary).unwrap().unwrap();
+    let primary = case.wanted(|view| autoscaler.render(view));
+    let held = case.wanted(|view| Ok(autoscaler.hold(view, true).into_iter().collect()));
+    let let_go = case.wanted(|view| Ok(autoscaler.hold(view, false).into_iter().collect()));
+    if held.is_empty() {
+        return primary;
+    }
+    format!("{primary}---\n# At zero:\n{held}---\n# Up:\n{let_go}")
+}
+
+/// The object of this name as these intents make it.
+fn side_as(
+    view: &View<'_>,
+    name: &str,
+    primary: PrimaryIntent<'_>,
+    target: TargetIntent,
+) -> Option<Value> {
+    let workload = workloads::workload(view.canary).unwrap();
+    let intent = Intent {
+        primary,
+        primary_awake: None,
+        target,
+    };
+    let rendered = workload.render(view, &intent);
+    let key = Key::new(workload.kind(), name);
+    let wanted = rendered
+        .objects
+        .into_iter()
+        .find(|wanted| wanted.key == key);
+    wanted.map(|wanted| wanted.object)
+}
+
+/// What the object of this name shows, as if it were the target.
+fn side_of(case: &Case, name: &str) -> Side {
     let rule = ReadinessRule {
         now: "2026-01-01T01:00:00Z".parse().unwrap(),
         threshold: 50,
         progress_deadline_seconds: 600,
     };
-    match workload.readiness(object, rule) {
+    let rules = ReadinessRules {
+        target: rule,
+        primary: rule,
+    };
+    let names = Names {
+        target: name.to_owned(),
+        ..case.names.clone()
+    };
+    let view = View {
+        names: &names,
+        ..case.view()
+    };
+    let workload = workloads::workload(&case.canary).unwrap();
+    workload.observe(&view, &rules).target.unwrap()
+}
+
+fn in_words(readiness: &Readiness) -> String {
+    match readiness {
         Readiness::Ready => "ready".to_owned(),
         Readiness::Waiting(text) => format!("waiting: {text}"),
         Readiness::Exceeded(text) => format!("exceeded: {text}"),
@@ -276,7 +358,14 @@ impl Case {
         let view = self.view();
         match view.object(workload.kind(), &self.names.primary) {
             Some(primary) => primary.clone(),
-            None => workload.new_primary(&view, self.target()),
+            None => {
+                let create = PrimaryIntent::Create {
+                    template: None,
+                    replicas_min: None,
+                    flagger_id: "step-1".to_owned(),
+                };
+                side_as(&view, &self.names.primary, create, TargetIntent::AsItIs).unwrap()
+            }
         }
     }
 
@@ -310,17 +399,10 @@ fn keyed(mut object: Value, folder: &Path) -> (Key, Arc<Value>) {
 }
 
 fn kind(name: &str) -> &'static Kind {
-    [
-        &DEPLOYMENT,
-        &REPLICA_SET,
-        &SERVICE,
-        &CONFIG_MAP,
-        &SECRET,
-        &HORIZONTAL_POD_AUTOSCALER,
-    ]
-    .into_iter()
-    .find(|kind| kind.kind == name)
-    .unwrap_or_else(|| panic!("a fixture of kind {name}, which no test knows"))
+    let mut kinds = workloads::kinds().chain([&SERVICE, &CONFIG_MAP, &SECRET]);
+    kinds
+        .find(|kind| kind.kind == name)
+        .unwrap_or_else(|| panic!("a fixture of kind {name}, which no test knows"))
 }
 
 fn policy(text: &str) -> Policy {

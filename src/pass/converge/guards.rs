@@ -86,10 +86,15 @@ fn returns_traffic(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> boo
 
 /// Whether writing this object takes the canary's pods away.
 fn empties_canary(snapshot: &Snapshot, status: &CanaryStatus, key: &Key, wanted: &Value) -> bool {
-    *key == snapshot.target_key()
-        && wanted_weight(status) == 0
-        && snapshot.target_replicas() > 0
-        && snapshot.workload.replicas(wanted) == 0
+    let puts_to_zero = if *key == snapshot.target_key() {
+        snapshot.workload.replicas(wanted) == 0
+    } else {
+        !snapshot.is_scaler_copy(key)
+            && snapshot.autoscaler.is_some_and(|autoscaler| {
+                *key.kind == *autoscaler.kind() && autoscaler.is_held(wanted)
+            })
+    };
+    puts_to_zero && wanted_weight(status) == 0 && snapshot.target_replicas() > 0
 }
 
 /// Whether the canary has no traffic, and has had none for as long as connections need to end, at

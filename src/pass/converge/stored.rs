@@ -74,7 +74,7 @@ fn note_revision(told: &mut CanaryStatus, snapshot: &Snapshot, written: &Written
     if written.key != snapshot.target_key() {
         return;
     }
-    let hash = |object: &Value| template_hash(snapshot.workload.template(object));
+    let hash = |object: &Value| template_hash(&snapshot.workload.template(object));
     let before = written.before.as_deref().map(hash);
     let after = snapshot.target().map(hash);
     let (Some(before), Some(after)) = (before, after) else {
@@ -103,7 +103,7 @@ fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
     }
     let has_template = *key == snapshot.primary_key();
     let template =
-        |object: &Value| has_template.then(|| template_hash(snapshot.workload.template(object)));
+        |object: &Value| has_template.then(|| template_hash(&snapshot.workload.template(object)));
     told.stored
         .retain(|object| !key.is(&object.api_version, &object.kind, &object.name));
     told.stored.push(StoredObject {

@@ -183,31 +183,24 @@ fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision>
         && snapshot.primary().is_some()
         && !snapshot.terms.skip_analysis
     {
-        let text = words::primary_not_ready(&snapshot.names, &why);
+        let text = words::primary_not_ready(snapshot, &why);
         return Some(claims::hold(snapshot, outstanding, Reason::Primary, &text));
     }
     let (Readiness::Waiting(why) | Readiness::Exceeded(why)) = snapshot.canary_readiness() else {
         return None;
     };
-    let text = words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &why);
-    if has_progressed(snapshot, Reason::Rollout, snapshot.target())
-        && is_half_over(snapshot, Reason::Rollout)
-    {
-        let best = claims::progress(snapshot, snapshot.target());
-        let claim = Claim::new(snapshot).progressed(Reason::Rollout, best);
+    let text = words::canary_not_ready(snapshot, &why);
+    if has_progressed(snapshot, Reason::Rollout) && is_half_over(snapshot, Reason::Rollout) {
+        let claim = Claim::new(snapshot).progressed(Reason::Rollout);
         return Some(claim.into_decision(outstanding, &text));
     }
     Some(claims::hold(snapshot, outstanding, Reason::Rollout, &text))
 }
 
 /// Whether a rollout has come further than ever since its clock runs.
-pub(super) fn has_progressed(
-    snapshot: &Snapshot,
-    reason: Reason,
-    object: Option<&serde_json::Value>,
-) -> bool {
+pub(super) fn has_progressed(snapshot: &Snapshot, reason: Reason) -> bool {
     let best = wait_of(snapshot, reason).and_then(|wait| wait.best);
-    best.is_some_and(|best| claims::progress(snapshot, object) > best)
+    best.is_some_and(|best| claims::progress(snapshot, reason).is_some_and(|now| now > best))
 }
 
 /// Progress is noted where it matters: when the deadline comes near.

@@ -154,13 +154,12 @@ fn ahead_of_update(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
 
 /// The primary's new pods are not ready. Progress is noted where it matters.
 fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decision {
-    let text = words::primary_not_ready(&snapshot.names, why);
+    let text = words::primary_not_ready(snapshot, why);
     let is_late = snapshot
         .waited(wait_of(snapshot, Reason::Primary))
         .is_some_and(|waited| waited >= snapshot.terms.progress_deadline() / 2);
-    if is_late && analysis::has_progressed(snapshot, Reason::Primary, snapshot.primary()) {
-        let best = claims::progress(snapshot, snapshot.primary());
-        let claim = Claim::new(snapshot).progressed(Reason::Primary, best);
+    if is_late && analysis::has_progressed(snapshot, Reason::Primary) {
+        let claim = Claim::new(snapshot).progressed(Reason::Primary);
         return claim.into_decision(outstanding, &text);
     }
     claims::hold(snapshot, outstanding, Reason::Primary, &text)
@@ -169,7 +168,7 @@ fn not_ready(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decis
 fn is_past_deadline(snapshot: &Snapshot) -> bool {
     let waited = snapshot.waited(wait_of(snapshot, Reason::Primary));
     waited.is_some_and(|waited| waited >= snapshot.terms.progress_deadline())
-        && !analysis::has_progressed(snapshot, Reason::Primary, snapshot.primary())
+        && !analysis::has_progressed(snapshot, Reason::Primary)
 }
 
 /// The primary is ready, and has fewer pods than the canary needed for the traffic: its autoscaler
@@ -187,7 +186,7 @@ fn short_of_pods(snapshot: &Snapshot) -> Option<String> {
     // Only an autoscaler brings more than are asked for.
     snapshot.autoscaler?;
     let why = format!("{available} of the {needed} pods that the traffic needs are available");
-    Some(words::primary_not_ready(&snapshot.names, &why))
+    Some(words::primary_not_ready(snapshot, &why))
 }
 
 /// The primary runs the new template and is ready: the traffic goes back to it.
@@ -263,7 +262,7 @@ pub(super) fn finalising(snapshot: &Snapshot, outstanding: &Outstanding) -> Deci
     if let Readiness::Waiting(why) | Readiness::Exceeded(why) = snapshot.primary_readiness()
         && !snapshot.primary_can_carry()
     {
-        let text = words::primary_not_ready(&snapshot.names, &why);
+        let text = words::primary_not_ready(snapshot, &why);
         return claims::hold(snapshot, outstanding, Reason::Primary, &text);
     }
     if snapshot.status_weight() > 0 {

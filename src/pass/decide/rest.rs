@@ -68,7 +68,7 @@ pub(super) fn initializing(snapshot: &Snapshot, outstanding: &Outstanding) -> De
     // Also where the analysis is skipped, and past any deadline: before the primary answers there
     // is nothing to send traffic to, and the target still has it.
     if let Readiness::Waiting(why) | Readiness::Exceeded(why) = snapshot.primary_readiness() {
-        let text = words::primary_not_ready(&snapshot.names, &why);
+        let text = words::primary_not_ready(snapshot, &why);
         return claims::say(snapshot, outstanding, &text);
     }
     let layout = snapshot.layout();
@@ -195,7 +195,7 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
         return loudly(
             snapshot,
             outstanding,
-            &words::primary_not_ready(&snapshot.names, &why),
+            &words::primary_not_ready(snapshot, &why),
         );
     }
     if let Some(ready) = conditions::ready(&snapshot.status)

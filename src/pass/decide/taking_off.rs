@@ -135,7 +135,7 @@ fn dead_canary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
         Readiness::Ready => "it has no available pods".to_owned(),
         Readiness::Waiting(why) | Readiness::Exceeded(why) => why,
     };
-    let text = words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &text);
+    let text = words::canary_not_ready(snapshot, &text);
     let claim = Claim::enter(snapshot, Phase::Progressing)
         .weight(0)
         .starting_again()
@@ -203,14 +203,14 @@ fn rollout_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<De
     let waited = snapshot.waited(wait_of(snapshot, Reason::Rollout));
     let deadline = snapshot.terms.progress_deadline();
     let is_past = waited.is_some_and(|waited| waited >= deadline)
-        && !analysis::has_progressed(snapshot, Reason::Rollout, snapshot.target());
+        && !analysis::has_progressed(snapshot, Reason::Rollout);
     if !is_exceeded && !is_past {
         return None;
     }
     let text = if snapshot.target().is_none() {
         words::target_missing(snapshot)
     } else {
-        words::canary_not_ready(snapshot.workload.word(), &snapshot.names, &why)
+        words::canary_not_ready(snapshot, &why)
     };
     Some(analysis::roll_back(
         snapshot,

@@ -1,15 +1,17 @@
 //! Desired state: from a snapshot and a status, every object as it should be. There is no question
 //! of time or readiness in it: what must wait is a phase or a field of status.
 
-mod configs;
 mod workload;
 
 use std::collections::BTreeSet;
+
+use serde_json::Value;
 
 use crate::api::status::{CanaryStatus, Phase};
 use crate::objects::{Key, Problem, Wanted, services};
 use crate::pass::snapshot::{Snapshot, wanted_weight};
 use crate::routers::Traffic;
+use crate::workloads::TargetIntent;
 
 /// Every object that Davy looks after for a canary, as a status says it should be.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +75,7 @@ pub fn desired(snapshot: &Snapshot, status: &CanaryStatus) -> Desired {
     if status.phase == Some(Phase::Terminating) {
         terminating(snapshot, status, &mut desired);
     } else {
-        let primary = workload::primary(snapshot, status, &mut desired);
+        let primary = sides(snapshot, status, &mut desired);
         let layout = status.layout.clone().unwrap_or_else(|| snapshot.layout());
         services(
             snapshot,
@@ -104,9 +106,6 @@ pub fn desired(snapshot: &Snapshot, status: &CanaryStatus) -> Desired {
                 desired.add(snapshot, route);
             }
         }
-        if let Some(target) = workload::target(snapshot, status) {
-            desired.add(snapshot, target);
-        }
     }
     desired
         .objects
@@ -114,11 +113,37 @@ pub fn desired(snapshot: &Snapshot, status: &CanaryStatus) -> Desired {
     desired
 }
 
+/// Primary and target. The primary whose pods there are, or else the one that is to come: Services
+/// follow it.
+fn sides(snapshot: &Snapshot, status: &CanaryStatus, desired: &mut Desired) -> Option<Value> {
+    let intent = workload::intent(snapshot, status);
+    let rendered = snapshot.workload.render(&snapshot.view(), &intent);
+    let key = snapshot.primary_key();
+    let mut objects = rendered.objects.iter();
+    let primary = objects.find(|wanted| wanted.key == key);
+    let primary = primary.map(|wanted| snapshot.primary().unwrap_or(&wanted.object).clone());
+    for wanted in rendered.objects {
+        desired.add(snapshot, wanted);
+    }
+    for problem in rendered.problems {
+        desired.problem(problem);
+    }
+    let is_held = match intent.target {
+        TargetIntent::AsItIs => None,
+        TargetIntent::Up | TargetIntent::InPlaceOfPrimary => Some(false),
+        TargetIntent::Zero => Some(true),
+    };
+    if let (Some(autoscaler), Some(is_held)) = (snapshot.autoscaler, is_held)
+        && let Some(users) = autoscaler.hold(&snapshot.view(), is_held)
+    {
+        desired.add(snapshot, users);
+    }
+    primary
+}
+
 /// A Canary that goes: the target answers for the application, and what was adopted is given back.
 fn terminating(snapshot: &Snapshot, status: &CanaryStatus, desired: &mut Desired) {
-    if let Some(target) = workload::target(snapshot, status) {
-        desired.add(snapshot, target);
-    }
+    sides(snapshot, status, desired);
     let is_given_back = status
         .layout
         .as_ref()
@@ -139,7 +164,7 @@ fn terminating(snapshot: &Snapshot, status: &CanaryStatus, desired: &mut Desired
 /// before; without a primary they stay as they are.
 fn services(
     snapshot: &Snapshot,
-    primary: Option<&serde_json::Value>,
+    primary: Option<&Value>,
     clients_moved: bool,
     desired: &mut Desired,
 ) {

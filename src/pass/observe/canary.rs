@@ -259,15 +259,7 @@ async fn read_history(cluster: &Cluster, snapshot: &mut Snapshot) {
         return;
     };
     let uid = primary["metadata"]["uid"].clone();
-    let labels = primary["spec"]["selector"]["matchLabels"]
-        .as_object()
-        .cloned();
-    let selector = labels
-        .iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-        .collect::<Vec<_>>()
-        .join(",");
+    let selector = snapshot.workload.history_selector(primary);
     let kind = snapshot.workload.history_kind();
     let scope = Scope::Namespace(snapshot.names.namespace.clone());
     let listed = match cluster.list(kind, &scope, Some(&selector)).await {

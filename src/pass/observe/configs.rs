@@ -41,7 +41,7 @@ fn may_copy(snapshot: &Snapshot) -> bool {
 pub(super) async fn read_configs(cluster: &Cluster, world: &World, snapshot: &mut Snapshot) {
     let template = snapshot
         .target()
-        .map(|target| snapshot.workload.template(target).clone());
+        .map(|target| snapshot.workload.template(target).into_owned());
     if let Some(template) = template.filter(|_| snapshot.policy.config_tracking) {
         let copying = may_copy(snapshot);
         let restored = snapshot.restored.clone();

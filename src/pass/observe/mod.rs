@@ -335,7 +335,7 @@ impl World {
                 .objects
                 .get(&names.namespace)
                 .and_then(|here| here.get(&key));
-            let referred = target.map(|target| references::of(workload.template(target)));
+            let referred = target.map(|target| references::of(&workload.template(target)));
             let referred = referred
                 .into_iter()
                 .flatten()

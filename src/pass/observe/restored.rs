@@ -68,7 +68,7 @@ pub(super) async fn read(
             "{primary} is not made before the promotion records were read: {why}"
         ))
     })?;
-    let target_hash = template_hash(snapshot.workload.template(target));
+    let target_hash = template_hash(&snapshot.workload.template(target));
     let restored = last(trail, cluster, names).map_err(|why| {
         let primary = snapshot.primary_key();
         SnapshotError::Unreachable(format!(

@@ -20,7 +20,7 @@ use crate::objects::{
 use crate::pass::desired::{self, Desired};
 use crate::pass::terms::Terms;
 use crate::routers::Router;
-use crate::workloads::{Autoscaler, Readiness, Workload};
+use crate::workloads::{Autoscaler, Readiness, ReadinessRules, Side, Sides, Workload};
 
 #[derive(Clone)]
 pub struct Snapshot {
@@ -241,32 +241,35 @@ impl Snapshot {
                 .any(|(promoted, _)| *promoted == name)
     }
 
+    /// Both sides as their objects show them now.
+    pub fn sides(&self) -> Sides {
+        let rules = ReadinessRules {
+            target: self.terms.canary_rule(self.now),
+            primary: self.terms.primary_rule(self.now),
+        };
+        self.workload.observe(&self.view(), &rules)
+    }
+
     pub fn target_replicas(&self) -> i64 {
-        self.target()
-            .map_or(0, |target| self.workload.replicas(target))
+        self.sides().target.map_or(0, |target| target.replicas)
     }
 
     pub fn primary_replicas(&self) -> i64 {
-        self.primary()
-            .map_or(0, |primary| self.workload.replicas(primary))
+        self.sides().primary.map_or(0, |primary| primary.replicas)
     }
 
     pub fn primary_available(&self) -> i64 {
-        self.primary()
-            .map_or(0, |primary| self.workload.available(primary))
+        self.sides().primary.map_or(0, |primary| primary.available)
     }
 
     pub fn primary_readiness(&self) -> Readiness {
-        match self.primary() {
-            Some(primary) => {
-                let rule = self.terms.primary_rule(self.now);
-                match self.workload.readiness(primary, rule) {
-                    Readiness::Ready if self.workload.available(primary) == 0 => {
-                        Readiness::Waiting("it has no available pods".to_owned())
-                    }
-                    readiness => readiness,
-                }
-            }
+        match self.sides().primary {
+            Some(Side {
+                readiness: Readiness::Ready,
+                available: 0,
+                ..
+            }) => Readiness::Waiting("it has no available pods".to_owned()),
+            Some(primary) => primary.readiness,
             None => Readiness::Waiting("it does not exist".to_owned()),
         }
     }
@@ -281,31 +284,27 @@ impl Snapshot {
         match self.primary_readiness() {
             Readiness::Ready => true,
             Readiness::Exceeded(_) | Readiness::Waiting(_) => {
-                self.primary().is_some_and(|primary| {
-                    self.workload.available(primary) > 0 && self.workload.has_one_template(primary)
-                })
+                let primary = self.sides().primary;
+                primary.is_some_and(|primary| primary.available > 0 && primary.has_one_template)
             }
         }
     }
 
     /// Somebody has asked for a primary without pods: nobody is to be served.
     pub fn primary_is_put_to_zero(&self) -> bool {
-        self.primary()
-            .is_some_and(|primary| self.workload.replicas(primary) == 0)
+        let primary = self.sides().primary;
+        primary.is_some_and(|primary| primary.replicas == 0)
     }
 
     pub fn canary_readiness(&self) -> Readiness {
-        match self.target() {
-            Some(target) => self
-                .workload
-                .readiness(target, self.terms.canary_rule(self.now)),
+        match self.sides().target {
+            Some(target) => target.readiness,
             None => Readiness::Waiting("it does not exist".to_owned()),
         }
     }
 
     pub fn canary_available(&self) -> i64 {
-        self.target()
-            .map_or(0, |target| self.workload.available(target))
+        self.sides().target.map_or(0, |target| target.available)
     }
 
     /// Whether the target can answer for the application again, before its primary goes.

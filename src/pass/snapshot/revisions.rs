@@ -1,5 +1,7 @@
 //! Which revision is on the target, on the primary, and in status.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::api::status::{CanaryStatus, Phase};
@@ -12,7 +14,7 @@ impl Snapshot {
     pub fn revision(&self) -> Revision {
         let spec = self
             .target()
-            .map(|target| template_hash(self.workload.template(target)))
+            .map(|target| template_hash(&self.workload.template(target)))
             .unwrap_or_default();
         Revision {
             spec,
@@ -39,7 +41,7 @@ impl Snapshot {
     /// Hash of the template that the primary has.
     pub fn primary_hash(&self) -> Option<String> {
         self.primary()
-            .map(|primary| template_hash(self.workload.template(primary)))
+            .map(|primary| template_hash(&self.workload.template(primary)))
     }
 
     /// Whether a template of the primary that was sent with one hash is stored with the other: the
@@ -73,7 +75,7 @@ impl Snapshot {
             return false;
         };
         let copy = self.workload.primary_template(&self.view(), target);
-        unmarked_hash(&copy) == unmarked_hash(self.workload.template(primary))
+        unmarked_hash(&copy) == unmarked_hash(&self.workload.template(primary))
             && self.has_promoted_configs()
     }
 
@@ -103,7 +105,7 @@ impl Snapshot {
         self.primary().is_some_and(|primary| {
             let template = self.workload.template(primary);
             let id = &template["metadata"]["annotations"]["flagger-id"];
-            let hash = template_hash(template);
+            let hash = template_hash(&template);
             self.is_stored_as(status.primary_spec.as_deref(), Some(&hash))
                 && (status.previous_spec.is_none() || *id == self.flagger_id(status))
         })
@@ -132,11 +134,11 @@ impl Snapshot {
         self.is_stored_as(status.primary_spec.as_deref(), hash.as_deref())
             && self
                 .primary()
-                .is_some_and(|primary| !self.is_of_failed(status, self.workload.template(primary)))
+                .is_some_and(|primary| !self.is_of_failed(status, &self.workload.template(primary)))
     }
 
     /// The template that the primary had before the promotion that failed, for putting it back.
-    pub fn earlier_template(&self, status: &CanaryStatus) -> Option<&Value> {
+    pub fn earlier_template(&self, status: &CanaryStatus) -> Option<Cow<'_, Value>> {
         self.history
             .iter()
             .map(|object| self.workload.template(object))

@@ -29,11 +29,12 @@ pub(super) fn owned(cluster: &Cluster, owner: &Value, kind: &str) -> Vec<(Key, A
 fn controller(object: &Value) -> &str {
     list(object, "/metadata/ownerReferences")
         .iter()
-        .find(|owner| owner["controller"] == true)
+        .find(|owner| owner["controller"] == true && owner["kind"] == "Deployment")
         .map_or("", |owner| text(owner, "/uid"))
 }
 
-/// The name of the workload that made the object: its controller's, or its own if it has none.
+/// The name of the workload that runs the pods of a set: of a `ReplicaSet`'s Deployment, or else the
+/// set's own.
 pub(super) fn workload(object: &Value) -> &str {
     list(object, "/metadata/ownerReferences")
         .iter()

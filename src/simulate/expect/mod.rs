@@ -39,8 +39,10 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
         return Vec::new();
     };
     let canary = object(world, scenario, "Canary", None);
-    let primary = object(world, scenario, "Deployment", Some("-primary"));
-    let target = object(world, scenario, "Deployment", Some(""));
+    let kind = canary["spec"]["targetRef"]["kind"].as_str();
+    let kind = kind.unwrap_or("Deployment");
+    let primary = object(world, scenario, kind, Some("-primary"));
+    let target = object(world, scenario, kind, Some(""));
     let status = &canary["status"];
     // Without `..`: an expectation that nobody looks at would be met by anything.
     let Expect {
@@ -74,7 +76,8 @@ pub fn judge(scenario: &Scenario, transcript: &Transcript) -> Vec<Expectation> {
         met.push(equal("primary image", tag, Some(&tag_of(&primary))));
     }
     if let Some(replicas) = target_replicas {
-        let shown = target["spec"]["replicas"].as_i64().unwrap_or(0).to_string();
+        let shown = target["spec"]["replicas"].as_i64();
+        let shown = shown.map_or_else(|| "none".to_owned(), |shown| shown.to_string());
         met.push(equal(
             "target replicas",
             &replicas.to_string(),
@@ -235,7 +238,7 @@ fn rollouts(world: &World, primary: &Value) -> usize {
         .filter(|write| {
             write.after.as_ref().is_some_and(|after| {
                 after["metadata"]["uid"] == primary["metadata"]["uid"]
-                    && after["kind"] == "Deployment"
+                    && after["kind"] == primary["kind"]
             })
         })
         .filter(|write| {

@@ -33,12 +33,15 @@ impl Reason {
     }
 }
 
-/// How far a rollout is, in pods.
-pub(in crate::pass::decide) fn progress(
-    snapshot: &Snapshot,
-    object: Option<&serde_json::Value>,
-) -> i64 {
-    object.map_or(0, |object| snapshot.workload.progress(object))
+/// How far the rollout is that is waited for, in pods; `None` where none is.
+pub(in crate::pass::decide) fn progress(snapshot: &Snapshot, reason: Reason) -> Option<i64> {
+    let sides = snapshot.sides();
+    let side = match reason {
+        Reason::Rollout => sides.target,
+        Reason::Primary => sides.primary,
+        Reason::Evidence => return None,
+    };
+    Some(side.map_or(0, |side| side.progress))
 }
 
 /// The clock of a reason, if it runs.
@@ -51,11 +54,7 @@ impl Claim<'_> {
     /// The clock of a reason runs: from now, or since it began.
     pub(in crate::pass::decide) fn waits(self, reason: Reason) -> Self {
         let wait = wait_of(self.snapshot, reason).cloned();
-        let best = match reason {
-            Reason::Rollout => Some(progress(self.snapshot, self.snapshot.target())),
-            Reason::Primary => Some(progress(self.snapshot, self.snapshot.primary())),
-            Reason::Evidence => None,
-        };
+        let best = progress(self.snapshot, reason);
         let since = Time(self.snapshot.now);
         self.set_wait(
             reason,
@@ -71,14 +70,15 @@ impl Claim<'_> {
     }
 
     /// A rollout has come further than ever: its clock begins anew.
-    pub(in crate::pass::decide) fn progressed(self, reason: Reason, best: i64) -> Self {
+    pub(in crate::pass::decide) fn progressed(self, reason: Reason) -> Self {
+        let best = progress(self.snapshot, reason);
         let since = Time(self.snapshot.now);
         self.set_wait(
             reason,
             Some(Wait {
                 since,
                 gone: None,
-                best: Some(best),
+                best,
             }),
         )
     }

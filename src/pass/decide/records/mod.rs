@@ -268,20 +268,13 @@ fn actor(target: &Value) -> Option<&str> {
 
 fn version(snapshot: &Snapshot, workload: &Value) -> Version {
     let template = snapshot.workload.template(workload);
-    let containers = template["spec"]["containers"].as_array();
-    let (images, containers) = containers
-        .into_iter()
-        .flatten()
-        .filter_map(|container| {
-            let name = container["name"].as_str().unwrap_or_default();
-            Some((container["image"].as_str().map(cut)?, cut(name)))
-        })
-        .take(STEPS_MAX)
-        .unzip();
+    let images = snapshot.workload.images(workload).into_iter();
+    let images = images.map(|(name, image)| (cut(image), cut(name)));
+    let (images, containers) = images.take(STEPS_MAX).unzip();
     Version {
         images,
         containers,
-        spec: crate::objects::hash::template_hash(template),
+        spec: crate::objects::hash::template_hash(&template),
     }
 }
 

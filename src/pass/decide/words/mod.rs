@@ -23,15 +23,20 @@ pub(super) fn restored(names: &Names, record: &str) -> String {
     )
 }
 
-pub(super) fn primary_not_ready(names: &Names, why: &str) -> String {
-    format!("{}.{} not ready: {why}", names.primary, names.namespace)
+pub(super) fn primary_not_ready(snapshot: &Snapshot, why: &str) -> String {
+    let prefix = snapshot.workload.primary_prefix();
+    let Names {
+        primary, namespace, ..
+    } = &snapshot.names;
+    format!("{prefix}{primary}.{namespace} not ready: {why}")
 }
 
-pub(super) fn canary_not_ready(word: &str, names: &Names, why: &str) -> String {
-    format!(
-        "canary {word} {}.{} not ready: {why}",
-        names.target, names.namespace
-    )
+pub(super) fn canary_not_ready(snapshot: &Snapshot, why: &str) -> String {
+    let word = snapshot.workload.word();
+    let Names {
+        target, namespace, ..
+    } = &snapshot.names;
+    format!("canary {word} {target}.{namespace} not ready: {why}")
 }
 
 pub(super) fn initialized(names: &Names) -> String {

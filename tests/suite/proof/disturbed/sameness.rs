@@ -21,7 +21,7 @@ const LEFT_OUT: [&str; 4] = [
     "Namespace",
 ];
 /// What tells one write from another, and texts for people.
-const SKIPPED: [&str; 17] = [
+const SKIPPED: [&str; 18] = [
     "uid",
     "resourceVersion",
     "generation",
@@ -38,6 +38,7 @@ const SKIPPED: [&str; 17] = [
     "events",
     "message",
     "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
     "revision",
 ];
 const TIMES: [&str; 5] = [
@@ -82,10 +83,23 @@ pub(super) fn fingerprint(story: &Story, needs_a_human: bool) -> Option<u64> {
 fn is_under_way(key: &Key, workload: &Value) -> bool {
     let count = |field: &str| workload["status"][field].as_i64().unwrap_or(0);
     let wanted = workload["spec"]["replicas"].as_i64().unwrap_or(1);
-    &*key.kind == "Deployment"
-        && (count("replicas") != wanted
-            || count("updatedReplicas") != wanted
-            || count("availableReplicas") != wanted)
+    match &*key.kind {
+        "Deployment" => ["replicas", "updatedReplicas", "availableReplicas"]
+            .iter()
+            .any(|field| count(field) != wanted),
+        "DaemonSet" => {
+            let wanted = count("desiredNumberScheduled");
+            workload["metadata"]["generation"] != workload["status"]["observedGeneration"]
+                || [
+                    "currentNumberScheduled",
+                    "updatedNumberScheduled",
+                    "numberAvailable",
+                ]
+                .iter()
+                .any(|field| count(field) != wanted)
+        }
+        _ => false,
+    }
 }
 
 /// Which objects of the last claim were not written since.

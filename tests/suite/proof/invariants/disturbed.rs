@@ -127,12 +127,19 @@ pub(super) fn n5_nothing_of_others_is_written(moment: &Moment<'_>) -> Result<(),
     let named = named(moment.release);
     let changed = paths(before).find(|(path, value)| {
         let is_ours = ours.is_some_and(|ours| ours.contains(path));
-        !is_ours && !is_named(path, moment.role, &named) && at(after, path) != Some(*value)
+        let is_named = is_named(path, moment.role, &named)
+            || (moment.role == Role::Target && puts_to_zero(path, before));
+        !is_ours && !is_named && at(after, path) != Some(*value)
     });
     match changed {
         Some((path, value)) => Err(format!("{path} was {value}, by somebody else")),
         None => Ok(()),
     }
+}
+
+/// Whether the field is the one by which a target without replicas is put to zero and back.
+fn puts_to_zero(path: &str, target: &Value) -> bool {
+    target["kind"] == "DaemonSet" && path == "spec template"
 }
 
 /// Whether the field is Davy's to write, by what the object is or because the Canary names it.
@@ -141,7 +148,14 @@ fn is_named(path: &str, role: Role, named: &BTreeSet<String>) -> bool {
         return false;
     };
     if part != "spec" {
-        return field == "app" || field.starts_with("flagger.app/") || named.contains(field);
+        let holds_target =
+            role == Role::UsersScaler && field == "autoscaling.keda.sh/paused-replicas";
+        return holds_target
+            || field == "app"
+            || field.starts_with("flagger.app/")
+            // The API server counts templates.
+            || field == "deprecated.daemonset.template.generation"
+            || named.contains(field);
     }
     match role {
         Role::Apex | Role::Service => matches!(field, "selector" | "ports"),
@@ -149,7 +163,7 @@ fn is_named(path: &str, role: Role, named: &BTreeSet<String>) -> bool {
         Role::Rule => matches!(field, "host" | "trafficPolicy" | "subsets"),
         Role::Target => field == "replicas",
         Role::Primary | Role::Scaler | Role::Copy => true,
-        Role::Canary | Role::Event => false,
+        Role::Canary | Role::UsersScaler | Role::Event => false,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::disturbed::{at, paths};
 use super::release::{Claim, Release, Role};
 use super::route::{Sides, canary_percent, splits};
+use super::workload::{self, available, carries, is_rolling_out, replicas};
 use super::{Verb, Write};
 
 /// The annotation that every write of ours leaves.
@@ -156,14 +157,11 @@ impl Ledger {
             .values()
             .any(|r| r.names.target() == write.key);
         if let Some(object) = write.after.as_ref().filter(|_| is_target) {
-            let template = &object["spec"]["template"];
-            let is_new = write
-                .before
-                .as_ref()
-                .is_none_or(|b| b["spec"]["template"] != *template);
-            if is_new {
-                let hash = davy::objects::hash::template_hash(template);
-                self.templates.insert(hash, object.clone());
+            let released = workload::template(object);
+            let before = write.before.as_deref();
+            if before.map(workload::template).as_ref() != Some(&released) {
+                self.templates
+                    .insert(workload::hash(object), object.clone());
             }
         }
     }
@@ -193,8 +191,8 @@ impl Ledger {
             // Objects may have been there before their Canary.
             let target = self.releases[&write.key].names.target();
             if let Some(target) = self.objects.get(&target) {
-                let hash = davy::objects::hash::template_hash(&target["spec"]["template"]);
-                self.templates.insert(hash, target.clone());
+                self.templates
+                    .insert(workload::hash(target), target.clone());
             }
             return;
         };
@@ -390,14 +388,6 @@ fn selects(selector: &Value, workload: &Value) -> bool {
     selector.is_some_and(|all| all.iter().all(|(label, value)| labels[label] == *value))
 }
 
-/// Whether traffic may go to a primary: pods that answer, all of one template.
-pub(super) fn carries(primary: &Value) -> bool {
-    let status = |field: &str| primary["status"][field].as_i64().unwrap_or(0);
-    available(primary) > 0
-        && status("observedGeneration") >= primary["metadata"]["generation"].as_i64().unwrap_or(0)
-        && status("updatedReplicas") == status("replicas")
-}
-
 /// Whether more than our own mark is new on the object.
 pub(super) fn has_effect(write: &Write) -> bool {
     let unmarked = |object: &Option<Arc<Value>>| {
@@ -416,13 +406,6 @@ pub(super) fn has_effect(write: &Write) -> bool {
         object
     };
     unmarked(&write.before) != unmarked(&write.after)
-}
-
-fn available(workload: &Value) -> i64 {
-    let count = |field: &str| workload["status"][field].as_i64();
-    count("availableReplicas")
-        .or(count("numberAvailable"))
-        .unwrap_or(0)
 }
 
 impl Moment<'_> {
@@ -460,22 +443,6 @@ impl Moment<'_> {
         let claim = self.claim.filter(|_| self.ours)?;
         Some((claim, self.release.last()))
     }
-}
-
-/// Whether a workload is on its way to what was asked for; pods of the old template that are still
-/// there belong to it.
-pub(super) fn is_rolling_out(workload: &Value) -> bool {
-    let status = |field: &str| workload["status"][field].as_i64().unwrap_or(0);
-    let wanted = replicas(workload);
-    status("observedGeneration") < workload["metadata"]["generation"].as_i64().unwrap_or(0)
-        || status("updatedReplicas") < wanted
-        || status("replicas") > status("updatedReplicas")
-        || status("availableReplicas") < wanted
-}
-
-/// How many pods a workload should have.
-pub(super) fn replicas(workload: &Value) -> i64 {
-    workload["spec"]["replicas"].as_i64().unwrap_or(1)
 }
 
 /// The number in the annotation that every write of ours leaves.

@@ -15,6 +15,7 @@ mod steps;
 mod tests;
 mod traffic;
 pub(crate) mod watched;
+mod workload;
 
 use std::sync::Arc;
 

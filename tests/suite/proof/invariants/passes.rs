@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::Checker;
-use super::ledger::carries;
 use super::promotion::images;
 use super::release::Release;
+use super::workload::carries;
 
 /// A canary between two passes.
 #[derive(Clone, Debug)]

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use davy::objects::configs;
-use davy::objects::hash::{config_checksum, template_hash};
+use davy::objects::hash::config_checksum;
 
-use super::ledger::{Moment, is_rolling_out, replicas};
+use super::ledger::Moment;
 use super::release::Role;
+use super::workload::{hash, is_rolling_out, replicas, template};
 
 /// The canary is never at zero while it has traffic, by our writing either of the two.
 pub(super) fn p1_no_traffic_without_pods(moment: &Moment<'_>) -> Result<(), String> {
@@ -70,11 +71,11 @@ pub(super) fn p2_only_what_was_analysed_is_copied(moment: &Moment<'_>) -> Result
     let (Some(before), Some(after)) = (&moment.write.before, &moment.write.after) else {
         return Ok(());
     };
-    if before["spec"]["template"] == after["spec"]["template"] {
+    if template(before) == template(after) {
         return Ok(());
     }
     let step = moment.step().ok_or("no step claims it")?;
-    let hash = template_hash(&after["spec"]["template"]);
+    let hash = hash(after);
     let heals = step.phase() == "Failed" && step.may_heal();
     // A primary that has never served follows a target that was mended meanwhile.
     let is_unused = step.phase() == "Initializing"
@@ -125,7 +126,7 @@ pub(super) fn p3_no_way_back_to_a_new_primary(moment: &Moment<'_>) -> Result<(),
         return Ok(());
     }
     let primary = moment.ledger.get(&moment.release.names.primary());
-    let runs = primary.map(|primary| template_hash(&primary["spec"]["template"]));
+    let runs = primary.map(hash);
     let is_copied = runs.is_some() && runs.as_deref() == previous.status()["primarySpec"].as_str();
     let was_there = previous.status()["primarySpec"] == previous.status()["previousSpec"];
     if !is_copied || was_there {
@@ -141,9 +142,7 @@ pub(super) fn p3_no_way_back_to_a_new_primary(moment: &Moment<'_>) -> Result<(),
     let was_seen = moment.release.rolled_out.is_some_and(|at| at >= claim.at);
     let is_rolling = was_seen || target.is_some_and(is_rolling_out);
     // Another template than the one that was analysed gets no more than it has.
-    let is_other = target.is_some_and(|target| {
-        Some(&*template_hash(&target["spec"]["template"])) != claim.applied().0.as_str()
-    });
+    let is_other = target.is_some_and(|target| Some(&*hash(target)) != claim.applied().0.as_str());
     let is_kept = claim.weight() == previous.weight() && (is_rolling || is_other);
     if !(claim.weight() == all || is_kept) || !claim.may_heal() {
         return Err(format!("the canary gets {} %", claim.weight()));
@@ -166,7 +165,7 @@ pub(super) fn p4_succeeded_is_true(moment: &Moment<'_>) -> Result<(), String> {
         .ledger
         .get(&names.primary())
         .ok_or("there is no primary")?;
-    let hash = template_hash(&primary["spec"]["template"]);
+    let hash = hash(primary);
     if claim.status()["primarySpec"] != *hash {
         return Err(format!("the primary runs {hash}"));
     }
@@ -279,7 +278,7 @@ pub(super) fn p9_nothing_is_analysed_twice(moment: &Moment<'_>) -> Result<(), St
     // Finalising that finds something else on the primary than was promoted starts over: somebody
     // has changed it, or what status said.
     let primary = moment.ledger.get(&moment.release.names.primary());
-    let runs = primary.map(|primary| template_hash(&primary["spec"]["template"]));
+    let runs = primary.map(hash);
     let promoted = previous.promoted().0.as_str().unwrap_or_default();
     let promoted = moment.ledger.target_with(promoted);
     let is_changed = runs.as_deref() != previous.status()["primarySpec"].as_str()

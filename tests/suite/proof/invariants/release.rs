@@ -20,7 +20,9 @@ pub(crate) enum Role {
     Service,
     Route,
     Rule,
+    /// The primary's autoscaler, and the target's.
     Scaler,
+    UsersScaler,
     /// A copy of a tracked config.
     Copy,
     Event,
@@ -36,8 +38,9 @@ pub(crate) struct Names {
     pub(super) primary: String,
     pub(super) apex: String,
     pub(super) sides: Sides,
-    /// The primary's autoscaler, where there is one.
+    /// The primary's autoscaler, where there is one, and the target's.
     scaler: String,
+    users_scaler: String,
     /// The route's kind, where the provider has one.
     pub(super) has_route: bool,
 }
@@ -68,6 +71,7 @@ impl Names {
             kind: text("/spec/targetRef/kind"),
             primary: format!("{target}-primary"),
             scaler: format!("{}-primary", text("/spec/autoscalerRef/name")),
+            users_scaler: text("/spec/autoscalerRef/name"),
             sides: Sides {
                 primary: format!("{apex}-primary"),
                 canary: format!("{apex}-canary"),
@@ -107,7 +111,8 @@ impl Names {
             ("", "Service") if self.is_side(name) => Some(Role::Service),
             ("networking.istio.io", "VirtualService") if name == self.apex => Some(Role::Route),
             ("networking.istio.io", "DestinationRule") if self.is_side(name) => Some(Role::Rule),
-            ("autoscaling", _) if name == self.scaler => Some(Role::Scaler),
+            ("autoscaling" | "keda.sh", _) if name == self.scaler => Some(Role::Scaler),
+            ("keda.sh", _) if name == self.users_scaler => Some(Role::UsersScaler),
             ("", "ConfigMap" | "Secret") => {
                 let is_copy = name.ends_with("-primary") || name.ends_with("-primary-previous");
                 (is_copy && self.may_own(object)).then_some(Role::Copy)

@@ -39,7 +39,7 @@ const TIMES: [&str; 17] = [
     "analysisSeconds",
     "analysisSecondsSum",
 ];
-const COUNTS: [&str; 18] = [
+const COUNTS: [&str; 19] = [
     "uid",
     "resourceVersion",
     "generation",
@@ -60,6 +60,7 @@ const COUNTS: [&str; 18] = [
     "deployment.kubernetes.io/max-replicas",
     "deployment.kubernetes.io/revision-history",
     "pod-template-generation",
+    "deprecated.daemonset.template.generation",
 ];
 
 /// Everything that is left when a story is over, a line for each object.
