@@ -14,6 +14,7 @@ mod halt;
 mod observers;
 pub mod prometheus;
 mod promql;
+pub mod template;
 
 /// One check of a canary's analysis that is due in this pass.
 #[derive(Clone, Debug, PartialEq)]
