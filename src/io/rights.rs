@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::objects::{
-    ALERT_PROVIDER, CANARY, CONFIG_MAP, DEPLOYMENT, EVENT, Kind, REPLICA_SET, SECRET, SERVICE,
+    ALERT_PROVIDER, CANARY, CONFIG_MAP, DEPLOYMENT, EVENT, Kind, METRIC_TEMPLATE, REPLICA_SET,
+    SECRET, SERVICE,
 };
 
 /// What of a canary, or of the settings, makes a right needed.
@@ -16,6 +17,10 @@ pub enum Need {
     ConfigTracking,
     /// A Canary that names alerts.
     Alerts,
+    /// A Canary that names a MetricTemplate.
+    Templates,
+    /// A MetricTemplate that names a Secret.
+    TemplateSecrets,
     /// An object of this kind that is read and written: a route, an autoscaler.
     Kind(&'static Kind),
 }
@@ -56,6 +61,22 @@ static ALERTS: [Right; 2] = [
     alerts(&ALERT_PROVIDER, &["get"]),
     // The address of a channel.
     alerts(&SECRET, &["get"]),
+];
+
+static TEMPLATES: [Right; 2] = [
+    Right {
+        need: Need::Templates,
+        kind: &METRIC_TEMPLATE,
+        subresource: "",
+        verbs: &["list"],
+    },
+    // The credentials of a metrics system.
+    Right {
+        need: Need::TemplateSecrets,
+        kind: &SECRET,
+        subresource: "",
+        verbs: &["get"],
+    },
 ];
 
 const fn always(
@@ -101,9 +122,14 @@ pub struct Rule {
 pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
     let kinds = needs.iter().filter_map(|need| match need {
         Need::Kind(kind) => Some(*kind),
-        Need::Always | Need::ConfigTracking | Need::Alerts => None,
+        Need::Always
+        | Need::ConfigTracking
+        | Need::Alerts
+        | Need::Templates
+        | Need::TemplateSecrets => None,
     });
     let fixed = ALWAYS.iter().chain(&CONFIGS).chain(&ALERTS);
+    let fixed = fixed.chain(&TEMPLATES);
     let fixed = fixed.filter(|right| needs.contains(&right.need));
     let mut verbs: BTreeMap<(&'static str, String), BTreeSet<&'static str>> = BTreeMap::new();
     let mut allow = |kind: &Kind, subresource: &str, allowed: &[&'static str]| {
