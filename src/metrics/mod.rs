@@ -14,12 +14,16 @@ use template::Piece;
 pub mod access;
 pub mod builtin;
 mod custom;
+mod datadog;
+mod dynatrace;
 mod halt;
+mod newrelic;
 mod observers;
 mod placed;
 pub mod prometheus;
 mod promql;
 mod resolve;
+mod single;
 pub mod template;
 
 pub use access::{Access, Credentials, SecretName};
@@ -179,6 +183,9 @@ pub trait Provider: Sync {
 /// Every system that a MetricTemplate can name.
 static PROVIDERS: &[&dyn Provider] = &[
     &prometheus::Prometheus,
+    &datadog::Datadog,
+    &dynatrace::Dynatrace,
+    &newrelic::NewRelic,
 ];
 
 /// All of them.
