@@ -16,6 +16,7 @@ pub mod builtin;
 mod custom;
 mod datadog;
 mod dynatrace;
+mod graphite;
 mod halt;
 mod newrelic;
 mod observers;
@@ -185,6 +186,7 @@ static PROVIDERS: &[&dyn Provider] = &[
     &prometheus::Prometheus,
     &datadog::Datadog,
     &dynatrace::Dynatrace,
+    &graphite::Graphite,
     &newrelic::NewRelic,
 ];
 
