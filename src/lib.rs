@@ -50,7 +50,7 @@
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
 //! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects` and `metrics`; `io::git` only `signature` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |
-//! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, the vocabulary |
+//! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, `metrics`, the vocabulary |
 //! | [`settings`] [`command`] | environment, verbs | all |
 //!
 //! What is absent is as much the design:

@@ -10,7 +10,8 @@ use crate::api::canary::Canary;
 use crate::io::cluster::{Cluster, Listed, Scope};
 use crate::io::rights::{self, Need};
 use crate::io::{self, Io};
-use crate::objects::{CANARY, Key, Names, Policy, Problem, references};
+use crate::metrics;
+use crate::objects::{CANARY, Key, METRIC_TEMPLATE, Names, Policy, Problem, references};
 use crate::pass::terms::{self, layout};
 use crate::routers;
 use crate::settings::Settings;
@@ -96,6 +97,23 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
     }
     if terms::analysis(canary).is_some_and(|analysis| !analysis.alerts.is_empty()) {
         needs.push(Need::Alerts);
+    }
+    let metrics = terms::analysis(canary).into_iter();
+    let references = metrics
+        .flat_map(|analysis| &analysis.metrics)
+        .filter_map(|metric| metric.template_ref.as_ref());
+    for reference in references {
+        needs.push(Need::Templates);
+        let (namespace, name) = metrics::template_key(reference, &names.namespace);
+        let key = Key::new(&METRIC_TEMPLATE, name);
+        let mut shown = objects.iter();
+        // One that nobody has shown may name a Secret.
+        if shown
+            .find(|object| is_named(object, &key, &namespace))
+            .is_none_or(|template| template["spec"]["provider"]["secretRef"].is_object())
+        {
+            needs.push(Need::TemplateSecrets);
+        }
     }
     Ok(needs)
 }

@@ -63,7 +63,7 @@ pub async fn probe(
     systems: Vec<System>,
 ) -> Vec<Result<(), String>> {
     let probes = stream::iter(systems).map(async |system: System| {
-        let request = provider.probe(&system.address, system.origin)?;
+        let request = provider.probe(&system)?;
         provider.online(&reply(io, request).await)
     });
     probes.buffered(ASK_CONCURRENCY).collect().await
@@ -92,7 +92,9 @@ mod tests {
     use super::{ask, ask_within, probe};
     use crate::io::clock::Clock;
     use crate::io::{Io, Wire, WireError};
-    use crate::metrics::{Check, Measured, Next, Origin, Provider, Reply, System, Unit, provider};
+    use crate::metrics::{
+        Access, Author, Check, Measured, Next, Origin, Provider, Reply, System, Unit, provider,
+    };
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -109,6 +111,8 @@ mod tests {
             max: None,
             unit: Unit::Percent,
             source: "istio".to_owned(),
+            author: Author::BuiltIn,
+            access: Access::default(),
         }
     }
 
@@ -185,6 +189,7 @@ mod tests {
         let systems = ["http://up", "http://down"].map(|address| System {
             address: address.to_owned(),
             origin: Origin::Settings,
+            access: Access::default(),
         });
         let probed = probe(&io, provider(), systems.into()).await;
         assert_eq!(probed, [Ok(()), Err("connection refused".to_owned())]);
@@ -201,7 +206,7 @@ mod tests {
             Next::Ask(Vec::new())
         }
 
-        fn probe(&self, _: &str, _: Origin) -> Result<Request<Bytes>, String> {
+        fn probe(&self, _: &System) -> Result<Request<Bytes>, String> {
             Err("never".to_owned())
         }
 

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::objects::{ALERT_PROVIDER, CANARY, CONFIG_MAP, EVENT, Kind, SECRET, SERVICE};
+use crate::objects::{
+    ALERT_PROVIDER, CANARY, CONFIG_MAP, EVENT, Kind, METRIC_TEMPLATE, SECRET, SERVICE,
+};
 
 /// What of a canary, or of the settings, makes a right needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +16,10 @@ pub enum Need {
     ConfigTracking,
     /// A Canary that names alerts.
     Alerts,
+    /// A Canary that names a MetricTemplate.
+    Templates,
+    /// A MetricTemplate that names a Secret.
+    TemplateSecrets,
     /// An object of this kind that is read and written: a workload, a route, an autoscaler.
     Kind(&'static Kind),
     /// Objects of this kind that keep the primary's earlier templates, for a promotion that fails.
@@ -53,6 +59,22 @@ static ALERTS: [Right; 2] = [
     alerts(&ALERT_PROVIDER, &["get"]),
     // The address of a channel.
     alerts(&SECRET, &["get"]),
+];
+
+static TEMPLATES: [Right; 2] = [
+    Right {
+        need: Need::Templates,
+        kind: &METRIC_TEMPLATE,
+        subresource: "",
+        verbs: &["list"],
+    },
+    // The credentials of a metrics system.
+    Right {
+        need: Need::TemplateSecrets,
+        kind: &SECRET,
+        subresource: "",
+        verbs: &["get"],
+    },
 ];
 
 const fn always(
@@ -99,9 +121,14 @@ pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
     let kinds = needs.iter().filter_map(|need| match need {
         Need::Kind(kind) => Some((*kind, READ_AND_WRITTEN)),
         Need::History(kind) => Some((*kind, &["list"][..])),
-        Need::Always | Need::ConfigTracking | Need::Alerts => None,
+        Need::Always
+        | Need::ConfigTracking
+        | Need::Alerts
+        | Need::Templates
+        | Need::TemplateSecrets => None,
     });
     let fixed = ALWAYS.iter().chain(&CONFIGS).chain(&ALERTS);
+    let fixed = fixed.chain(&TEMPLATES);
     let fixed = fixed.filter(|right| needs.contains(&right.need));
     let mut verbs: BTreeMap<(&'static str, String), BTreeSet<&'static str>> = BTreeMap::new();
     let mut allow = |kind: &Kind, subresource: &str, allowed: &[&'static str]| {

@@ -77,7 +77,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Check, Measured, Unit, Verdict, judge};
-    use crate::metrics::Origin;
+    use crate::metrics::{Access, Author, Origin};
 
     fn check(min: Option<f64>, max: Option<f64>, unit: Unit) -> Check {
         Check {
@@ -92,6 +92,8 @@ mod tests {
             max,
             unit,
             source: String::new(),
+            author: Author::BuiltIn,
+            access: Access::default(),
         }
     }
 

@@ -1,12 +1,11 @@
-//! The metric checks of a Canary, resolved: whom to ask, what, and which answers pass.
-//! A check that this version cannot ask is a problem that names the field, never a pass.
+//! The built-in checks of a Canary, resolved: whom to ask, what, and which answers pass.
 
 use std::fmt::Display;
+use std::time::Duration;
 
-use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::api::checks::{Metric, ThresholdRange};
-use crate::metrics::{Check, Origin, Unit, prometheus, promql};
+use crate::metrics::{Access, Author, Check, Origin, Unit, prometheus, promql};
 use crate::objects::{Problem, View, duration};
 use crate::routers::{BuiltInQueries, queries};
 
@@ -30,37 +29,25 @@ pub fn is_in_milliseconds(metric: &str) -> bool {
         .any(|(name, unit, _)| *name == metric && *unit == Unit::Milliseconds)
 }
 
+/// Whether a check by this name is built in.
+pub(super) fn is_built_in(metric: &str) -> bool {
+    BUILT_IN.iter().any(|(name, ..)| *name == metric)
+}
+
 const DEFAULT_INTERVAL: &str = "1m";
 
-/// The checks of the canary's analysis, in its order. `metrics_server` is the settings' address,
-/// for a Canary that names none.
-pub fn checks(view: &View<'_>, metrics_server: &str) -> Result<Vec<Check>, Problem> {
-    each(view, metrics_server).collect()
-}
-
-/// Those of them that can be asked.
-pub fn valid_checks(view: &View<'_>, metrics_server: &str) -> Vec<Check> {
-    each(view, metrics_server).filter_map(Result::ok).collect()
-}
-
-fn each(view: &View<'_>, metrics_server: &str) -> impl Iterator<Item = Result<Check, Problem>> {
-    let analysis = analysis(view.canary).into_iter();
-    let metrics = analysis.flat_map(|(path, analysis)| {
-        let metrics = analysis.metrics.iter().enumerate();
-        metrics.map(move |(index, metric)| (format!("{path}.metrics[{index}]"), metric))
-    });
-    metrics.map(move |(path, metric)| check(view, metrics_server, metric, &path))
-}
-
-/// The analysis, by the name that either API version has for it.
-fn analysis(canary: &Canary) -> Option<(&'static str, &Analysis)> {
-    let named = canary
-        .spec
-        .analysis
-        .as_ref()
-        .map(|analysis| ("spec.analysis", analysis));
-    let first = || Some(("spec.canaryAnalysis", canary.spec.canary_analysis.as_ref()?));
-    named.or_else(first)
+/// The built-in check of a metric, or nothing where its name is of none. `metrics_server` is the
+/// settings' address, for a Canary that names none.
+pub(super) fn of(
+    view: &View<'_>,
+    metrics_server: &str,
+    metric: &Metric,
+    path: &str,
+) -> Option<Result<Check, Problem>> {
+    let (_, unit, is_of_istio) = BUILT_IN
+        .into_iter()
+        .find(|(name, ..)| *name == metric.name)?;
+    Some(check(view, metrics_server, metric, path, (unit, is_of_istio)))
 }
 
 fn check(
@@ -68,40 +55,15 @@ fn check(
     metrics_server: &str,
     metric: &Metric,
     path: &str,
+    (unit, is_of_istio): (Unit, bool),
 ) -> Result<Check, Problem> {
-    let field = |name: &str, why: &dyn Display| Problem::field(&format!("{path}.{name}"), why);
-    // Flagger asks these besides a built-in of the same name, so ignoring them would be a pass.
-    if metric.template_ref.is_some() {
-        return Err(field(
-            "templateRef",
-            &"metric templates are not supported by this version",
-        ));
-    }
-    if metric.query.as_ref().is_some_and(|query| !query.is_empty()) {
-        return Err(field(
-            "query",
-            &"inline queries are not supported by this version",
-        ));
-    }
-    let (_, unit, is_of_istio) = BUILT_IN
-        .into_iter()
-        .find(|(name, ..)| *name == metric.name)
-        .ok_or_else(|| field("name", &unknown(&metric.name)))?;
     let (source, queries) = if is_of_istio {
         ("istio", queries::of_first_flagger())
     } else {
         queries(view)?
     };
     let ThresholdRange { min, max } = range(metric, unit, path)?;
-    let interval_text = metric
-        .interval
-        .as_deref()
-        .filter(|text| !text.is_empty())
-        .unwrap_or(DEFAULT_INTERVAL);
-    let interval = duration::parse(interval_text).map_err(|why| field("interval", &why))?;
-    if interval.is_zero() {
-        return Err(field("interval", &"0 is no time to look back"));
-    }
+    let (interval_text, interval) = window(metric, path)?;
     let (address, origin) = address(view.canary, metrics_server)?;
     let render =
         |template: &str| promql::render(template, |name| variable(view, interval_text, name));
@@ -124,10 +86,27 @@ fn check(
         max,
         unit,
         source: source.to_owned(),
+        author: Author::BuiltIn,
+        access: Access::default(),
     })
 }
 
-fn unknown(name: &str) -> String {
+/// The time that a metric looks back, as it is written and as it is.
+pub(super) fn window<'a>(metric: &'a Metric, path: &str) -> Result<(&'a str, Duration), Problem> {
+    let wrong = |why: &dyn Display| Problem::field(&format!("{path}.interval"), why);
+    let text = metric
+        .interval
+        .as_deref()
+        .filter(|text| !text.is_empty())
+        .unwrap_or(DEFAULT_INTERVAL);
+    let interval = duration::parse(text).map_err(|why| wrong(&why))?;
+    if interval.is_zero() {
+        return Err(wrong(&"0 is no time to look back"));
+    }
+    Ok((text, interval))
+}
+
+pub(super) fn unknown(name: &str) -> String {
     let known: Vec<_> = BUILT_IN.iter().map(|(name, ..)| *name).collect();
     format!(
         "{name:?} is not a built-in check, and has neither query nor templateRef; known are {}",
@@ -162,12 +141,17 @@ fn queries<'a>(view: &View<'a>) -> Result<(&'a str, &'static BuiltInQueries), Pr
 
 /// The values that pass. The deprecated `threshold` is the least success rate, and the most of
 /// anything else.
-fn range(metric: &Metric, unit: Unit, path: &str) -> Result<ThresholdRange, Problem> {
+pub(super) fn range(metric: &Metric, unit: Unit, path: &str) -> Result<ThresholdRange, Problem> {
     let range = match (metric.threshold_range, metric.threshold) {
         (Some(range), _) => range,
         (None, bound) if unit == Unit::Percent => ThresholdRange {
             min: bound,
             max: None,
+        },
+        // As in Flagger: what is left out is 0.
+        (None, bound) if unit == Unit::Plain => ThresholdRange {
+            min: None,
+            max: Some(bound.unwrap_or_default()),
         },
         (None, bound) => ThresholdRange {
             min: None,
@@ -183,7 +167,7 @@ fn range(metric: &Metric, unit: Unit, path: &str) -> Result<ThresholdRange, Prob
     }
 }
 
-fn address(canary: &Canary, metrics_server: &str) -> Result<(String, Origin), Problem> {
+pub(super) fn address(canary: &Canary, metrics_server: &str) -> Result<(String, Origin), Problem> {
     let own = canary
         .spec
         .metrics_server
@@ -198,7 +182,7 @@ fn address(canary: &Canary, metrics_server: &str) -> Result<(String, Origin), Pr
 }
 
 /// The variables of the built-in queries.
-fn variable(view: &View<'_>, interval: &str, name: &str) -> Option<String> {
+pub(super) fn variable(view: &View<'_>, interval: &str, name: &str) -> Option<String> {
     let names = view.names;
     let spec = &view.canary.spec;
     let or_target = |reference: Option<&String>| reference.unwrap_or(&names.target).clone();

@@ -2,7 +2,8 @@
 //! rules match them. Judgement in, text of the Event out.
 
 use crate::api::status::Verdict;
-use crate::metrics::{Check, Judgement, Unit, number};
+use crate::metrics::custom::BESIDE;
+use crate::metrics::{Author, Check, Judgement, Unit, number};
 use crate::objects::Names;
 
 /// Flagger's reason where a query found nothing.
@@ -18,13 +19,22 @@ pub(super) fn text(names: &Names, check: &Check, judgement: &Judgement) -> Optio
             Some(format!("Halt {canary}.{namespace} advancement {outside}"))
         }
         Verdict::NoData | Verdict::TooLittleData => Some(no_data(names, check, why)),
-        Verdict::Error if check.unit == Unit::Plain => {
-            Some(format!("Metric query failed for {}: {why}", check.metric))
-        }
-        Verdict::Error => Some(format!(
-            "Prometheus query failed: running query failed: {why}"
-        )),
+        Verdict::Error => Some(match &check.author {
+            Author::Template(_) => format!("Metric query failed for {}: {why}", name(check)),
+            Author::Inline => format!("Prometheus query failed for {}: {why}", name(check)),
+            Author::BuiltIn => format!("Prometheus query failed: running query failed: {why}"),
+        }),
     }
+}
+
+/// The name of the metric as the Canary has it.
+fn name(check: &Check) -> &str {
+    let of_template = match &check.author {
+        Author::Template(template) => check.metric.strip_suffix(&**template),
+        Author::BuiltIn | Author::Inline => None,
+    };
+    let name = of_template.and_then(|name| name.strip_suffix(BESIDE));
+    name.unwrap_or(&check.metric)
 }
 
 /// The number, and the bound that it is outside of.
@@ -40,16 +50,28 @@ fn outside(check: &Check, judgement: &Judgement) -> Option<String> {
                 duration(bound)
             )
         }
-        Unit::Plain => format!("{} {value:.2} {sign} {}", check.metric, number(bound)),
+        Unit::Plain => format!("{} {value:.2} {sign} {}", name(check), number(bound)),
     })
 }
 
 fn no_data(names: &Names, check: &Check, why: &str) -> String {
-    if check.unit == Unit::Plain {
-        return format!(
-            "Halt advancement no values found for custom metric: {}: {why}",
-            check.metric
-        );
+    match &check.author {
+        Author::BuiltIn => {}
+        Author::Template(_) => {
+            let name = name(check);
+            return format!("Halt advancement no values found for custom metric: {name}: {why}");
+        }
+        // Flagger says no more; where we know more than that, it is said.
+        Author::Inline if why == NO_VALUES => {
+            return format!(
+                "Halt advancement no values found for metric: {}",
+                name(check)
+            );
+        }
+        Author::Inline => {
+            let name = name(check);
+            return format!("Halt advancement no values found for metric: {name}: {why}");
+        }
     }
     let text = format!(
         "Halt advancement no values found for {} metric {} probably {}.{} is not receiving traffic",

@@ -7,12 +7,28 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::api::status::{CheckStatus, Verdict};
-use crate::objects::{Names, Problem, View};
+use crate::objects::{Names, View};
 
+use template::Piece;
+
+pub mod access;
 pub mod builtin;
+mod custom;
+mod datadog;
+mod dynatrace;
+mod graphite;
 mod halt;
+mod newrelic;
+mod placed;
 pub mod prometheus;
 mod promql;
+mod resolve;
+mod single;
+pub mod template;
+
+pub use access::{Access, Credentials, SecretName};
+pub use custom::key as template_key;
+pub use resolve::{Resolved, Sources, TemplateTrouble, Templates};
 
 /// One check of a canary's analysis that is due in this pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +51,20 @@ pub struct Check {
     pub unit: Unit,
     /// The routing provider, for Flagger's no-data text.
     pub source: String,
+    /// Whose query it is.
+    pub author: Author,
+    /// How the system is spoken to.
+    pub access: Access,
+}
+
+/// Whose query a check asks, which decides how it is spoken of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Author {
+    BuiltIn,
+    /// `spec.analysis.metrics[].query`.
+    Inline,
+    /// A MetricTemplate, as `name.namespace`.
+    Template(String),
 }
 
 /// A metrics system, as it is asked whether it is there.
@@ -43,6 +73,7 @@ pub struct System {
     /// An http or https URL.
     pub address: String,
     pub origin: Origin,
+    pub access: Access,
 }
 
 /// Who wrote an address, which decides how far it is trusted.
@@ -128,21 +159,57 @@ pub trait Provider: Sync {
     fn next(&self, checks: &[Check], replies: &[Reply], now: Timestamp) -> Next;
 
     /// The request that tells whether the system answers at all.
-    fn probe(&self, address: &str, origin: Origin) -> Result<http::Request<Bytes>, String>;
+    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String>;
 
     /// Whether the reply to `probe` says that it does.
     fn online(&self, reply: &Reply) -> Result<(), String>;
+
+    /// The address of a MetricTemplate that names none.
+    fn default_address(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The keys of a Secret that are read: no others leave it.
+    fn secret_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The query of what a template gives: its text, unless the system's language needs more.
+    fn query(&self, pieces: &[Piece]) -> Result<String, String> {
+        Ok(pieces.iter().map(Piece::text).collect())
+    }
+}
+
+/// Every system that a MetricTemplate can name.
+static PROVIDERS: &[&dyn Provider] = &[
+    &prometheus::Prometheus,
+    &datadog::Datadog,
+    &dynatrace::Dynatrace,
+    &graphite::Graphite,
+    &newrelic::NewRelic,
+];
+
+/// All of them.
+pub fn providers() -> impl Iterator<Item = &'static dyn Provider> {
+    PROVIDERS.iter().copied()
+}
+
+/// The system of this name.
+///
+/// On failure: names the known ones.
+pub fn provider_of(name: &str) -> Result<&'static dyn Provider, String> {
+    let found = providers().find(|provider| provider.name() == name);
+    found.ok_or_else(|| {
+        let known: Vec<_> = providers().map(|provider| provider.name()).collect();
+        let known = known.join(", ");
+        format!("{name:?} is not supported by this version; known are {known}")
+    })
 }
 
 /// The checks of the canary's analysis, resolved. A check that cannot be resolved (unknown name,
 /// missing template) is a problem, never a check that passes.
-pub fn checks(view: &View<'_>, metrics_server: &str) -> Result<Vec<Check>, Problem> {
-    builtin::checks(view, metrics_server)
-}
-
-/// The checks that can be resolved, where others cannot.
-pub fn valid_checks(view: &View<'_>, metrics_server: &str) -> Vec<Check> {
-    builtin::valid_checks(view, metrics_server)
+pub fn checks(view: &View<'_>, sources: &Sources<'_>) -> Resolved {
+    resolve::checks(view, sources)
 }
 
 /// Whether the value of a check by this name is in milliseconds.

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::metrics::{Check, Measured, Next, Origin, Provider, Reply, Untrusted};
+use crate::metrics::template::Piece;
+use crate::metrics::{
+    Access, Check, Measured, Next, Origin, Provider, Reply, System, Untrusted, access, placed,
+};
 
 /// Prometheus itself takes a sample for current that long (its look-back delta). A time further
 /// from now than this and the check's interval is the time of a frozen cache or of a wrong clock,
@@ -34,9 +37,7 @@ impl Provider for Prometheus {
     }
 
     fn next(&self, checks: &[Check], replies: &[Reply], now: Timestamp) -> Next {
-        let requests = checks
-            .iter()
-            .map(|check| request(&check.address, check.origin, &check.query));
+        let requests = checks.iter().map(|check| request(check, &check.query));
         let requests: Vec<_> = requests.collect();
         let sent = requests.iter().flatten().count();
         let Some((first, second)) = replies.split_at_checked(sent) else {
@@ -55,9 +56,7 @@ impl Provider for Prometheus {
             .iter()
             .zip(&found)
             .filter(|(_, found)| found.is_none())
-            .filter_map(|(check, _)| {
-                request(&check.address, check.origin, check.only_failures.as_ref()?).ok()
-            })
+            .filter_map(|(check, _)| request(check, check.only_failures.as_ref()?).ok())
             .collect();
         if second.len() < doubts.len() {
             return Next::Ask(doubts);
@@ -72,8 +71,13 @@ impl Provider for Prometheus {
         Next::Done(measured.collect())
     }
 
-    fn probe(&self, address: &str, origin: Origin) -> Result<http::Request<Bytes>, String> {
-        request(address, origin, "vector(1)")
+    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+        let System {
+            address,
+            origin,
+            access,
+        } = system;
+        request_to(address, *origin, access, "vector(1)")
     }
 
     fn online(&self, reply: &Reply) -> Result<(), String> {
@@ -82,6 +86,14 @@ impl Provider for Prometheus {
             Some(_) => Err("value is not 1 for query: vector(1)".to_owned()),
             None => Err(NO_VALUES.to_owned()),
         }
+    }
+
+    fn secret_keys(&self) -> &'static [&'static str] {
+        &["token", "username", "password"]
+    }
+
+    fn query(&self, pieces: &[Piece]) -> Result<String, String> {
+        placed::promql(pieces)
     }
 }
 
@@ -96,7 +108,16 @@ pub fn checked(address: &str) -> Result<http::Uri, String> {
     }
 }
 
-fn request(address: &str, origin: Origin, query: &str) -> Result<http::Request<Bytes>, String> {
+fn request(check: &Check, query: &str) -> Result<http::Request<Bytes>, String> {
+    request_to(&check.address, check.origin, &check.access, query)
+}
+
+fn request_to(
+    address: &str,
+    origin: Origin,
+    access: &Access,
+    query: &str,
+) -> Result<http::Request<Bytes>, String> {
     let base = checked(address)?.into_parts();
     let path = base.path_and_query.as_ref().map_or("", |path| path.path());
     let uri = http::Uri::builder()
@@ -107,11 +128,26 @@ fn request(address: &str, origin: Origin, query: &str) -> Result<http::Request<B
             path.trim_end_matches('/'),
             url_encoded(query)
         ));
-    let mut request = http::Request::get(uri.build().map_err(|why| why.to_string())?);
+    let uri = uri.build().map_err(|why| why.to_string())?;
+    let mut request = authenticated(access, access.get(uri)?)?;
     if origin == Origin::Resource {
         request = request.extension(Untrusted);
     }
     request.body(Bytes::new()).map_err(|why| why.to_string())
+}
+
+/// A token wins over a user; a Secret with neither is not as asked for.
+fn authenticated(
+    access: &Access,
+    request: http::request::Builder,
+) -> Result<http::request::Builder, String> {
+    if access.secret.is_none() {
+        return Ok(request);
+    }
+    match access.credentials.get("token") {
+        Some(token) => access::authorized(request, "Bearer", token),
+        None => access::basic(request, access.key("username")?, access.key("password")?),
+    }
 }
 
 fn url_encoded(text: &str) -> String {

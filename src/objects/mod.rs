@@ -65,6 +65,12 @@ pub static CONFIG_MAP: Kind = kind("", "v1", "ConfigMap", "configmaps");
 pub static SECRET: Kind = kind("", "v1", "Secret", "secrets");
 pub static EVENT: Kind = kind("", "v1", "Event", "events");
 pub static ALERT_PROVIDER: Kind = kind("flagger.app", "v1beta1", "AlertProvider", "alertproviders");
+pub static METRIC_TEMPLATE: Kind = kind(
+    "flagger.app",
+    "v1beta1",
+    "MetricTemplate",
+    "metrictemplates",
+);
 pub static HORIZONTAL_POD_AUTOSCALER: Kind = kind(
     "autoscaling",
     "v2",
@@ -199,6 +205,8 @@ pub struct Policy {
     pub event_webhook: Option<String>,
     /// What teams that share a cluster may not do to each other.
     pub tenancy: Tenancy,
+    /// Whether a Canary may name MetricTemplates of other namespaces.
+    pub templates_cross_namespaces: bool,
 }
 
 impl Default for Policy {
@@ -218,6 +226,7 @@ impl Default for Policy {
             alerts: Vec::new(),
             event_webhook: None,
             tenancy: Tenancy::default(),
+            templates_cross_namespaces: true,
         }
     }
 }

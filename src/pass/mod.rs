@@ -12,6 +12,7 @@ pub mod desired;
 pub mod observe;
 pub mod questions;
 pub mod report;
+mod secrets;
 pub mod snapshot;
 pub mod step;
 pub mod terms;

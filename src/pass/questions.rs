@@ -100,10 +100,14 @@ pub enum Answered<T> {
 fn systems(checks: &[Check]) -> Vec<System> {
     let systems: BTreeMap<_, _> = checks
         .iter()
-        .map(|check| (check.address.clone(), check.origin))
+        .map(|check| ((check.address.clone(), check.access.clone()), check.origin))
         .collect();
     let systems = systems.into_iter();
     systems
-        .map(|(address, origin)| System { address, origin })
+        .map(|((address, access), origin)| System {
+            address,
+            origin,
+            access,
+        })
         .collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::api::record::{self, Evidence, Outcome, Record, Terms};
 use crate::api::status::{CheckStatus, Phase, Verdict};
 use crate::judges;
-use crate::metrics::{self, Check, Measured, Origin, Unit};
+use crate::metrics::{self, Access, Author, Check, Measured, Origin, Unit};
 use crate::pass::decide::rules::{Next, Position, Rules};
 use crate::pass::snapshot::percent;
 
@@ -111,6 +111,8 @@ fn asked(check: &record::Check) -> Check {
             Unit::Plain
         },
         source: String::new(),
+        author: Author::BuiltIn,
+        access: Access::default(),
     }
 }
 

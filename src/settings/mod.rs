@@ -301,6 +301,7 @@ impl Texts {
                 .as_ref()
                 .map(|_| EVENT_WEBHOOK.to_owned()),
             tenancy: self.tenancy(problems),
+            templates_cross_namespaces: self.templates_cross_namespaces(),
         }
     }
 

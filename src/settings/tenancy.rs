@@ -1,10 +1,18 @@
 //! The settings of clusters that several teams share.
 
 use super::Texts;
-use super::texts::{Problems, gateways, hosts};
+use super::texts::{Problems, boolean, gateways, hosts};
 use crate::objects::tenancy::Tenancy;
 
 impl Texts {
+    /// Whether MetricTemplates of other namespaces are read: as in Flagger, unless it is said that they
+    /// are not. What is wrong with the setting is said where it is read for AlertProviders.
+    pub(super) fn templates_cross_namespaces(&self) -> bool {
+        let is_strict = self.tenancy.as_deref() == Some("strict");
+        let allowed = self.allow_cross_namespace.as_deref().map(boolean);
+        allowed.and_then(Result::ok).unwrap_or(!is_strict)
+    }
+
     /// What teams that share a cluster may not do to each other.
     pub(super) fn tenancy(&self, problems: &mut Problems) -> Tenancy {
         let texts = self.clone();

@@ -1,4 +1,6 @@
-//! A stand-in for Prometheus: answers the queries of checks with what the script says.
+//! A stand-in for metrics systems: answers the queries of checks with what the script says.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -7,6 +9,10 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::scenario::answers::{Answer, Metrics};
+use crate::api::canary::Canary;
+use crate::metrics::{self, Author, Check, Sources, Templates};
+use crate::objects::{Objects, Policy, View};
+use crate::pass::terms::layout;
 
 /// Answers a request, or not at all.
 pub(super) fn answer(
@@ -15,36 +21,128 @@ pub(super) fn answer(
     request: &Request<Bytes>,
     now: Timestamp,
 ) -> Result<Response<Bytes>, String> {
+    let system = System::of(request);
     let parameters = request.uri().query().unwrap_or_default();
-    let query = form_urlencoded::parse(parameters.as_bytes())
-        .find_map(|(name, value)| (name == "query").then(|| value.into_owned()))
-        .unwrap_or_default();
-    let answer = match &*query {
+    let parameters: BTreeMap<_, _> = form_urlencoded::parse(parameters.as_bytes()).collect();
+    let query = parameters.get(system.parameter()).map(|query| &**query);
+    let answer = match query {
         // Asked to see whether it is there at all.
-        "vector(1)" if metrics.is_down() => Answer::Outage,
-        "vector(1)" => Answer::Value(1.0),
-        query => answer_to(metrics, cluster, query),
+        _ if system.is_probe(query) && metrics.is_down() => Answer::Outage,
+        _ if system.is_probe(query) => Answer::Value(1.0),
+        query => answer_to(metrics, cluster, query.unwrap_or_default()),
     };
     let value = match answer {
         Answer::Outage => return Err("connection refused".to_owned()),
         Answer::None => None,
         Answer::Value(value) => Some(value),
     };
-    let result: Vec<Value> = value
-        .map(|value| json!({ "metric": {}, "value": [now.as_second(), value.to_string()] }))
-        .into_iter()
-        .collect();
-    let body = json!({ "status": "success", "data": { "resultType": "vector", "result": result } });
+    let body = system.body(value, now);
     Ok(Response::new(Bytes::from(body.to_string())))
 }
 
+/// A metrics system, by what it is asked for.
+#[derive(Clone, Copy)]
+enum System {
+    Prometheus,
+    Graphite,
+    Datadog,
+    NewRelic,
+    Dynatrace,
+}
+
+impl System {
+    fn of(request: &Request<Bytes>) -> Self {
+        let path = request.uri().path();
+        if path.ends_with("/render") {
+            Self::Graphite
+        } else if path.contains("/v1/accounts/") {
+            Self::NewRelic
+        } else if path.contains("/api/v2/metrics") {
+            Self::Dynatrace
+        } else if request.headers().contains_key("DD-API-KEY") {
+            Self::Datadog
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// The parameter that holds the query, or as much of it as tells it from others.
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::Prometheus | Self::Datadog => "query",
+            Self::Graphite => "target",
+            Self::NewRelic => "nrql",
+            Self::Dynatrace => "metricSelector",
+        }
+    }
+
+    fn is_probe(self, query: Option<&str>) -> bool {
+        match self {
+            Self::Prometheus => query == Some("vector(1)"),
+            Self::Graphite => query == Some("test"),
+            Self::NewRelic => query == Some("SELECT * FROM Metric"),
+            Self::Datadog | Self::Dynatrace => query.is_none(),
+        }
+    }
+
+    /// An answer with one number, or with none.
+    fn body(self, value: Option<f64>, now: Timestamp) -> Value {
+        let seconds = now.as_second();
+        let list = |item: Option<Value>| Value::Array(item.into_iter().collect());
+        match self {
+            Self::Prometheus => {
+                let series = value.map(|value| {
+                    json!({ "metric": {}, "value": [seconds, value.to_string()] })
+                });
+                let data = json!({ "resultType": "vector", "result": list(series) });
+                json!({ "status": "success", "data": data })
+            }
+            // Of a minute that has ended.
+            Self::Graphite => list(value.map(|value| {
+                json!({ "target": "x", "datapoints": [[value, seconds - 120], [null, seconds - 60]] })
+            })),
+            Self::Datadog => {
+                let series = value.map(|value| {
+                    let begin = (seconds - 60) * 1_000;
+                    json!({ "interval": 60, "pointlist": [[begin, value]] })
+                });
+                json!({ "status": "ok", "series": list(series) })
+            }
+            Self::NewRelic => json!({ "results": list(value.map(|value| json!({ "result": value }))) }),
+            Self::Dynatrace => {
+                let data = value.map(|value| json!({ "timestamps": [seconds * 1_000], "values": [value] }));
+                json!({ "result": [{ "data": list(data) }] })
+            }
+        }
+    }
+}
+
+/// What the script says of a check by its name, by the name of its MetricTemplate or by a text of its
+/// query. Of a query of a user's that it says nothing about, the answer is a number that passes: a
+/// script that lets a release fail says by which check.
 fn answer_to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {
-    let named = metrics.others.iter().find(|(name, _)| {
-        query.contains(name.as_str())
-            || queries_of(cluster, name).any(|template| is_of_template(query, &template))
-    });
+    let check = custom(cluster, query);
+    let is_meant = |name: &str| match &check {
+        Some(check) if check.metric == name => true,
+        Some(Check {
+            author: Author::Template(template),
+            ..
+        }) => template.split_once('.').is_some_and(|(of, _)| of == name),
+        _ => false,
+    };
+    let named = metrics
+        .others
+        .iter()
+        .find(|(name, _)| is_meant(name) || query.contains(name.as_str()));
     if let Some((_, answer)) = named {
         return *answer;
+    }
+    if let Some(check) = check {
+        return match metrics.success_rate {
+            Answer::Value(_) => Answer::Value(healthy(&check)),
+            // The system as a whole.
+            answer => answer,
+        };
     }
     if !["histogram_quantile", "duration_seconds_sum"]
         .iter()
@@ -62,51 +160,70 @@ fn answer_to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {
     }
 }
 
-/// The queries of the checks by this name, and of the templates of queries that are called so.
-fn queries_of<'a>(cluster: &'a Cluster, name: &'a str) -> impl Iterator<Item = String> + 'a {
+/// A number that passes: the bound that there is.
+fn healthy(check: &Check) -> f64 {
+    check.min.or(check.max).unwrap_or_default()
+}
+
+/// The check of a Canary that asks so, where the query is a user's.
+fn custom(cluster: &Cluster, query: &str) -> Option<Check> {
     let canaries = cluster.objects_of("flagger.app", "Canary");
-    let checks = canaries.flat_map(|(_, canary)| {
-        let lists = ["analysis", "canaryAnalysis"].map(|it| &canary["spec"][it]["metrics"]);
-        lists.into_iter().filter_map(Value::as_array).flatten()
-    });
-    let of_check = checks
-        .filter(move |check| check["name"] == *name)
-        .flat_map(|check| {
-            let template = &check["templateRef"]["name"];
-            let inline = check["query"].as_str().map(str::to_owned);
-            inline.into_iter().chain(template_query(cluster, template))
-        });
-    of_check.chain(template_query(cluster, &name.into()))
-}
-
-fn template_query(cluster: &Cluster, name: &Value) -> Option<String> {
-    let (_, template) = cluster
-        .objects_of("flagger.app", "MetricTemplate")
-        .find(|(key, _)| *name == *key.name)?;
-    template["spec"]["query"].as_str().map(str::to_owned)
-}
-
-/// Whether a query can have come of a template: what stands between its `{{ … }}` is there, in
-/// order.
-fn is_of_template(query: &str, template: &str) -> bool {
-    let mut literals = vec![];
-    let mut rest = template.trim();
-    while let Some((literal, after)) = rest.split_once("{{") {
-        literals.push(literal);
-        rest = after.split_once("}}").map_or("", |(_, after)| after);
-    }
-    literals.push(rest);
-    if literals.iter().all(|literal| literal.trim().is_empty()) {
-        return false;
-    }
-    let mut query = query.trim();
-    literals.into_iter().all(|literal| {
-        let found = query.find(literal);
-        if let Some(at) = found {
-            query = &query[at + literal.len()..];
-        }
-        found.is_some()
+    let mut canaries = canaries
+        .filter(|(_, canary)| has_own_queries(canary))
+        .peekable();
+    canaries.peek()?;
+    let templates = templates(cluster);
+    let sources = Sources {
+        metrics_server: "http://prometheus",
+        templates: &templates,
+    };
+    let policy = Policy::default();
+    canaries.find_map(|(_, canary)| {
+        let canary: Canary = serde_json::from_value((**canary).clone()).ok()?;
+        let view = View {
+            canary: &canary,
+            names: &layout::names(&canary),
+            policy: &policy,
+            objects: &Objects::new(),
+        };
+        let checks = metrics::checks(&view, &sources).checks.into_iter();
+        let mut own = checks.filter(|check| check.author != Author::BuiltIn);
+        own.find(|check| asks(check, query))
     })
+}
+
+/// Whether a request with this query is that of the check: some systems get more than the query, and
+/// Graphite's is several parameters.
+fn asks(check: &Check, query: &str) -> bool {
+    let target = || {
+        let mut parameters = form_urlencoded::parse(check.query.as_bytes());
+        parameters.any(|(name, value)| name == "target" && value == query)
+    };
+    check.query == query
+        || (check.access.provider == "newrelic"
+            && query
+                .strip_prefix(&*check.query)
+                .is_some_and(|rest| rest.starts_with(" SINCE ")))
+        || (check.access.provider == "graphite" && target())
+}
+
+fn has_own_queries(canary: &Value) -> bool {
+    let lists = ["analysis", "canaryAnalysis"].map(|it| &canary["spec"][it]["metrics"]);
+    let mut metrics = lists.into_iter().filter_map(Value::as_array).flatten();
+    metrics.any(|metric| metric["query"].is_string() || metric["templateRef"].is_object())
+}
+
+fn templates(cluster: &Cluster) -> Templates {
+    let templates = cluster.objects_of("flagger.app", "MetricTemplate");
+    templates
+        .filter_map(|(key, template)| {
+            let template = serde_json::from_value((**template).clone()).ok()?;
+            Some((
+                (key.namespace.to_string(), key.name.to_string()),
+                Ok(template),
+            ))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -119,6 +236,7 @@ mod tests {
 
     #[test]
     fn a_check_is_answered_by_its_name_its_template_or_a_text_of_its_query() {
+        let queue = json!({ "queue": "orders" });
         let canary = json!({
             "apiVersion": "flagger.app/v1beta1",
             "kind": "Canary",
@@ -128,32 +246,41 @@ mod tests {
                 "service": { "port": 80 },
                 "analysis": { "interval": "1m", "threshold": 1, "stepWeight": 10, "metrics": [
                     { "name": "errors", "query": "sum(errors{app=\"{{ target }}\"}[{{ interval }}])" },
-                    { "name": "lag", "templateRef": { "name": "queue" } },
+                    { "name": "waiting", "templateRef": { "name": "queue" },
+                      "templateVariables": queue, "thresholdRange": { "max": 7.5 } },
+                    { "name": "age", "templateRef": { "name": "oldest" },
+                      "thresholdRange": { "max": 3.5 } },
                 ] },
             },
         });
-        let template = json!({
-            "apiVersion": "flagger.app/v1beta1",
-            "kind": "MetricTemplate",
-            "metadata": { "name": "queue", "namespace": "test" },
-            "spec": {
-                "provider": { "type": "prometheus", "address": "http://prometheus" },
-                "query": "max(lag{queue=\"{{ variables.queue }}\"})\n",
-            },
-        });
+        let template = |name: &str, query: &str| {
+            json!({
+                "apiVersion": "flagger.app/v1beta1",
+                "kind": "MetricTemplate",
+                "metadata": { "name": name, "namespace": "test" },
+                "spec": {
+                    "provider": { "type": "prometheus", "address": "http://prometheus" },
+                    "query": query,
+                },
+            })
+        };
+        let of_queue = template("queue", "max(\n  lag{queue=\"{{ variables.queue }}\"}\n)\n");
+        let of_oldest = template("oldest", "{{ if target }}max(seconds){{ end }}");
         let mut cluster = installed().unwrap();
-        for object in [canary, template] {
+        for object in [canary, of_queue, of_oldest] {
             cluster
                 .apply(object, "user", Timestamp::UNIX_EPOCH)
                 .unwrap();
         }
-        let script = json!({
-            "successRate": 90, "request-duration": 200, "errors": 7, "lag": "none", "jobs_total": 3,
-        });
-        let metrics: Metrics = serde_json::from_value(script).unwrap();
+        let metrics = |script| serde_json::from_value::<Metrics>(script).unwrap();
+        let script = metrics(json!({
+            "successRate": 90, "request-duration": 200, "sum(e": 7, "waiting": "none", "jobs_total": 3,
+        }));
         for (query, answer) in [
             ("sum(errors{app=\"podinfo\"}[1m])", Answer::Value(7.0)),
-            ("max(lag{queue=\"orders\"})", Answer::None),
+            ("max( lag{queue=\"orders\"} )", Answer::None),
+            // Nothing is said of it.
+            ("max(seconds)", Answer::Value(3.5)),
             ("rate(jobs_total[1m])", Answer::Value(3.0)),
             ("sum(rate(requests[1m]))", Answer::Value(90.0)),
             (
@@ -173,7 +300,12 @@ mod tests {
                 Answer::Value(200.0),
             ),
         ] {
-            assert_eq!(answer_to(&metrics, &cluster, query), answer, "{query}");
+            assert_eq!(answer_to(&script, &cluster, query), answer, "{query}");
         }
+        let by_template = metrics(json!({ "queue": 5, "errors": 2 }));
+        let lag = "max( lag{queue=\"orders\"} )";
+        assert_eq!(answer_to(&by_template, &cluster, lag), Answer::Value(5.0));
+        let down = metrics(json!("none"));
+        assert_eq!(answer_to(&down, &cluster, "max(seconds)"), Answer::None);
     }
 }

@@ -154,7 +154,7 @@ const ROOMS: &[Room] = &[
     Room {
         path: "simulate",
         may_use: &[
-            "api", "io", "objects", "pass", "routers", "settings", "simulate",
+            "api", "io", "metrics", "objects", "pass", "routers", "settings", "simulate",
         ],
         never: &["Timestamp::now", "std::env", "println!"],
     },

@@ -47,6 +47,7 @@ mod plug_ins;
 mod podinfo;
 mod policies;
 mod proof;
+mod providers;
 mod records;
 mod report;
 mod routers;

@@ -14,9 +14,12 @@ use davy::io::clock::Clock;
 use davy::io::wire::{self, Limits};
 use davy::io::{Io, ask};
 use davy::judges::threshold::judge;
-use davy::metrics::{self, Check, Measured, Next, Origin, Reply, Unit};
-use davy::objects::{Names, Objects, Policy, View};
+use davy::metrics::{
+    self, Access, Author, Check, Measured, Next, Origin, Reply, Sources, Templates, Unit,
+};
+use davy::objects::{Names, Objects, Policy, Problem, View};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::bed::exporter::Traffic;
@@ -38,7 +41,7 @@ fn a_canary_asks_what_flagger_asks_or_is_refused_by_name() {
             policy: &Policy::default(),
             objects: &Objects::new(),
         };
-        let checks = metrics::checks(&view, "http://prometheus:9090");
+        let checks = resolved(&view, "http://prometheus:9090", &templates(&case));
         if let Ok(recorded) = fs::read_to_string(case.join("queries.txt")) {
             let asked: Vec<_> = checks.iter().flatten().map(|check| &*check.query).collect();
             assert_eq!(
@@ -57,6 +60,38 @@ fn a_canary_asks_what_flagger_asks_or_is_refused_by_name() {
     }
 }
 
+/// The MetricTemplates of a case.
+fn templates(case: &Path) -> Templates {
+    let text = fs::read_to_string(case.join("templates.yaml")).unwrap_or_default();
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    let templates = documents.map(|document| Value::deserialize(document).unwrap());
+    let templates = templates.filter(|template| !template.is_null());
+    templates
+        .map(|template| {
+            let name = |field: &str| template["metadata"][field].as_str().unwrap().to_owned();
+            let key = (name("namespace"), name("name"));
+            (key, Ok(serde_json::from_value(template).unwrap()))
+        })
+        .collect()
+}
+
+/// The checks of a Canary, or what is wrong with the first that cannot be asked.
+fn resolved(
+    view: &View<'_>,
+    metrics_server: &str,
+    templates: &Templates,
+) -> Result<Vec<Check>, Problem> {
+    let sources = Sources {
+        metrics_server,
+        templates,
+    };
+    let resolved = metrics::checks(view, &sources);
+    match resolved.problems.into_iter().next() {
+        Some(problem) => Err(problem),
+        None => Ok(resolved.checks),
+    }
+}
+
 fn shown(check: &Check) -> String {
     let Check {
         metric,
@@ -70,7 +105,19 @@ fn shown(check: &Check) -> String {
         max,
         unit,
         source,
+        author,
+        access,
     } = check;
+    if *author != Author::BuiltIn {
+        let headers = &access.headers;
+        let secret = access.secret.as_ref().map(ToString::to_string);
+        return format!(
+            "{metric} by {author:?}: {min:?} to {max:?} {unit:?}, over {interval:?}\n\
+             from {} at {address} ({origin:?}), headers {headers:?}, {}\n{query}\n",
+            access.provider,
+            secret.as_deref().unwrap_or("no Secret"),
+        );
+    }
     format!(
         "{metric} of {source}: {min:?} to {max:?} {unit:?}, x {scale}, over {interval:?}\n\
          from {address} ({origin:?})\n{query}\nif there is none: {}\n",
@@ -164,6 +211,8 @@ fn check(data: &Value) -> Check {
             _ => Unit::Plain,
         },
         source: "istio".to_owned(),
+        author: Author::BuiltIn,
+        access: Access::default(),
     }
 }
 
@@ -338,10 +387,11 @@ async fn a_real_prometheus_is_asked_and_understood() {
             policy: &Policy::default(),
             objects: &Objects::new(),
         };
-        let checks = metrics::checks(&view, &prometheus.url()).unwrap();
+        let checks = resolved(&view, &prometheus.url(), &Templates::new()).unwrap();
         let system = metrics::System {
             address: prometheus.url(),
             origin: Origin::Settings,
+            access: Access::default(),
         };
         let probed = ask::probe(&io, metrics::provider(), vec![system]).await;
         assert_eq!(probed, [Ok(())]);

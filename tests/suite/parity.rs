@@ -133,6 +133,8 @@ fn objects(world: &World) -> Vec<Value> {
         "Namespace",
         "CustomResourceDefinition",
         "EndpointSlice",
+        // The user's, and in no recording.
+        "MetricTemplate",
     ];
     let state = world.lock();
     let objects = state.cluster.objects();

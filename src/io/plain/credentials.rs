@@ -19,7 +19,8 @@ const SECRET_MIN: usize = 4;
 pub(super) struct Secrets(Vec<Zeroizing<Vec<u8>>>);
 
 /// Takes user and password from the address, where logs would show them, to the header that is
-/// theirs (RFC 7617). Whatever that header holds is a secret of the request.
+/// theirs (RFC 7617). Whatever that header holds is a secret of the request, and so is every other
+/// header that is marked as one.
 pub(super) fn of(request: &mut reqwest::Request) -> Secrets {
     let mut secrets = Vec::new();
     let url = request.url_mut();
@@ -46,6 +47,12 @@ pub(super) fn of(request: &mut reqwest::Request) -> Secrets {
         secrets.push(Zeroizing::new(
             text[scheme.map_or(0, |end| end + 1)..].to_vec(),
         ));
+    }
+    // Keys that have a header of their own.
+    for (name, value) in request.headers() {
+        if name != AUTHORIZATION && value.is_sensitive() {
+            secrets.push(Zeroizing::new(value.as_bytes().to_vec()));
+        }
     }
     secrets.retain(|secret| secret.len() >= SECRET_MIN);
     Secrets(secrets)
@@ -104,6 +111,19 @@ mod tests {
         let mut without = request("http://prometheus:9090/");
         assert!(of(&mut without).0.is_empty());
         assert!(without.headers().is_empty());
+    }
+
+    #[test]
+    fn a_key_in_a_header_of_its_own_is_not_given_back() {
+        let mut request = request("http://metrics/");
+        let mut key = HeaderValue::from_static("querykey");
+        key.set_sensitive(true);
+        request.headers_mut().insert("X-Query-Key", key);
+        let open = HeaderValue::from_static("team-a");
+        request.headers_mut().insert("X-Scope-OrgID", open);
+        let secrets = of(&mut request);
+        let said = secrets.without(Bytes::from("querykey of team-a"));
+        assert_eq!(said, "*** of team-a");
     }
 
     #[test]

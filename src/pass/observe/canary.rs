@@ -68,7 +68,7 @@ async fn confirm_what_is_gone(cluster: &Cluster, snapshot: &mut Snapshot) {
 /// What the lists of the pass hold for this canary, and whether its plug-ins are known.
 fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotError> {
     let names = layout::names(canary);
-    let resolved = problems::resolve(canary, &names, &world.policy, &world.metrics_server)
+    let resolved = problems::resolve(canary, &names, &world.policy, &world.sources())
         .map_err(SnapshotError::Invalid)?;
     let keys: BTreeSet<Key> = keys(canary, &world.policy).into_iter().collect();
     let vital: BTreeSet<_> = [resolved.workload.kind()]
@@ -100,6 +100,7 @@ fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotEr
         .iter()
         .filter_map(|key| Some((key.clone(), listed?.get(key)?.clone())))
         .collect();
+    unreachable.extend(resolved.unread);
     let mut problems = resolved.problems;
     let contested = world
         .contested

@@ -5,6 +5,7 @@ mod canary;
 mod configs;
 mod problems;
 mod restored;
+mod templates;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::api::canary::Canary;
 use crate::api::status::Phase;
 use crate::io::clock::Clock;
 use crate::io::cluster::{Cluster, Error, Listed, Scope};
+use crate::metrics::Templates;
 use crate::objects::configs::{copy_key, key_of_status};
 use crate::objects::{
     CANARY, CONFIG_MAP, Key, Kind, Names, Objects, Policy, Problem, SERVICE, references,
@@ -53,6 +55,7 @@ pub struct World {
     promotions: Option<Promotions>,
     /// The metrics server of canaries that name none.
     metrics_server: String,
+    templates: Templates,
     objects: BTreeMap<String, Objects>,
     /// Other objects of the routers' kinds, by namespace: some may claim what a canary's do.
     others: BTreeMap<String, Objects>,
@@ -129,6 +132,7 @@ pub async fn world(
         malformed,
         promotions: records.filter(|_| policy.restores).map(Promotions::new),
         metrics_server: metrics_server.to_owned(),
+        templates: Templates::new(),
         objects: BTreeMap::new(),
         others: BTreeMap::new(),
         unreadable: Vec::new(),
@@ -142,6 +146,7 @@ pub async fn world(
             world.keep(kind, namespace, kind.kind, listed, &wanted);
         }
     }
+    templates::list(cluster, scope, &mut world).await;
     let config_maps = world.config_maps();
     if !config_maps.is_empty() {
         let lists = list(cluster, scope, &CONFIG_MAP, true, &config_maps).await;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
-use crate::metrics::{self, Check};
+use crate::metrics::{self, Check, Sources};
 use crate::objects::metadata::{self, Ownership};
 use crate::objects::{
     Key, Names, Objects, Policy, Problem, Role, SERVICE, View, names, names_grammar, tenancy,
@@ -26,6 +26,8 @@ pub(super) struct Resolved {
     pub(super) workload: &'static dyn Workload,
     pub(super) autoscaler: Option<&'static dyn Autoscaler>,
     pub(super) problems: Vec<Problem>,
+    /// What the API server did not show of what the checks need.
+    pub(super) unread: Vec<String>,
     /// Whether the plug-ins are those that the Canary names, and do not only stand in for them.
     pub(super) is_known: bool,
 }
@@ -39,7 +41,7 @@ pub(super) fn resolve(
     canary: &Canary,
     names: &Names,
     policy: &Policy,
-    metrics_server: &str,
+    sources: &Sources<'_>,
 ) -> Result<Resolved, Vec<Problem>> {
     let mut problems = Vec::new();
     let wanted_router = routers::router(layout::provider(canary, policy))
@@ -85,16 +87,20 @@ pub(super) fn resolve(
     let terms = Terms::of(canary, policy, router)
         .map_err(|problem| problems.push(problem))
         .ok();
-    let checks = metrics::checks(&view, metrics_server)
-        .map_err(|problem| problems.push(problem))
-        .ok();
+    let metrics::Resolved {
+        checks,
+        problems: of_checks,
+        mut unread,
+    } = metrics::checks(&view, sources);
+    problems.extend(of_checks);
     // What is wrong with a release does not matter to the end of its Canary.
     if canary.metadata.deletion_timestamp.is_some() {
         problems.clear();
+        unread.clear();
     }
-    let (terms, checks) = match (terms, checks) {
-        (Some(terms), Some(checks)) if problems.is_empty() => (terms, checks),
-        (terms, _) => last_valid(&view, router, metrics_server, terms),
+    let (terms, checks) = match terms {
+        Some(terms) if problems.is_empty() => (terms, checks),
+        terms => last_valid(&view, router, sources, terms),
     };
     Ok(Resolved {
         terms,
@@ -103,6 +109,7 @@ pub(super) fn resolve(
         workload,
         autoscaler,
         problems,
+        unread,
         is_known,
     })
 }
@@ -112,7 +119,7 @@ pub(super) fn resolve(
 fn last_valid(
     view: &View<'_>,
     router: &'static dyn Router,
-    metrics_server: &str,
+    sources: &Sources<'_>,
     terms: Option<Terms>,
 ) -> (Terms, Vec<Check>) {
     let status = view.canary.status.as_ref();
@@ -126,7 +133,7 @@ fn last_valid(
     let terms = of_record
         .or(terms)
         .unwrap_or_else(|| Terms::defaults(view.policy));
-    (terms, metrics::valid_checks(&view, metrics_server))
+    (terms, metrics::checks(&view, sources).checks)
 }
 
 /// Fields that ask for something which this version does not do: never ignored.

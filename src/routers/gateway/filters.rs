@@ -149,7 +149,7 @@ fn cors(policy: &Value) -> Map<String, Value> {
     let max_age = policy["maxAge"]
         .as_str()
         .and_then(|it| duration::parse(it).ok());
-    let seconds = max_age.map_or(5, std::time::Duration::as_secs);
+    let seconds = max_age.map_or(5, |age| age.as_secs());
     cors.insert("maxAge".to_owned(), json!(seconds));
     cors
 }

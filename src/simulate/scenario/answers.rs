@@ -9,11 +9,12 @@ use serde_json::Value;
 /// Answers by check: a number, `none` or `outage`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
-    /// Percent; also what a query answers that nothing else is said about.
+    /// Percent; also what a query answers that is of no check and that nothing else is said about.
     pub success_rate: Answer,
     /// Of `request-duration`, whatever unit its query asks for.
     pub milliseconds: Answer,
-    /// By the name of a check with a query of its own, or a text that the query contains.
+    /// By the name of a check with a query of a user's, the name of its MetricTemplate, or a text that
+    /// the query contains. Such a check that is not named here answers with its bound, which passes.
     pub others: BTreeMap<String, Answer>,
 }
 

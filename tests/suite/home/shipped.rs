@@ -93,6 +93,42 @@ fn rbac_leaves_out_what_the_canaries_do_not_need() {
     assert_eq!(left_out, unneeded);
 }
 
+/// The rights of the component, and of a Secret only where a MetricTemplate names one.
+#[test]
+fn rbac_gives_what_metric_templates_need() {
+    let of = |incident: &str| {
+        let file = format!("fixtures/incidents/{incident}/cluster.yaml");
+        rights(&printed(&rbac(&["-f", &file], &[])))
+    };
+    let right = |verb: &str, group: &str, resource: &str| {
+        (verb.to_owned(), group.to_owned(), resource.to_owned())
+    };
+    let templates = right("list", "flagger.app", "metrictemplates");
+    let secrets = right("get", "", "secrets");
+    let open = of("metric-template-deleted-midway");
+    assert!(
+        open.contains(&templates) && !open.contains(&secrets),
+        "{open:?}"
+    );
+    let closed = of("secret-of-a-metric-template-comes");
+    assert!(
+        closed.contains(&templates) && closed.contains(&secrets),
+        "{closed:?}"
+    );
+    let component =
+        include_str!("../../../kustomize/components/metric-templates/kustomization.yaml");
+    let component: Value = serde_yaml::from_str(component).expect("YAML");
+    let patch = component["patches"][0]["patch"].as_str().expect("a patch");
+    let operations: Value = serde_yaml::from_str(patch).expect("YAML");
+    let operations = operations.as_array().expect("operations");
+    let rules: Vec<_> = operations
+        .iter()
+        .map(|operation| operation["value"].clone())
+        .collect();
+    let shipped = rights(&serde_json::json!({ "rules": rules }));
+    assert_eq!(shipped, BTreeSet::from([templates, secrets]));
+}
+
 #[test]
 fn rbac_names_the_canary_that_needs_what_there_is_not() {
     let folder = tempfile::tempdir().expect("a folder");

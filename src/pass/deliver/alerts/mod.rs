@@ -21,7 +21,6 @@ use crate::pass::deliver::outbox::{Delivered, Entries};
 
 mod opened;
 mod refusals;
-mod secrets;
 
 use opened::{Opened, open};
 

@@ -2,11 +2,12 @@
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{Alerts, EVENT_WEBHOOK, secrets};
+use super::{Alerts, EVENT_WEBHOOK};
 use crate::api::alert_provider::{AlertProvider, AlertProviderSpec};
 use crate::io::cluster::{self, Cluster};
 use crate::notifiers::{self, Channel, Notifier, webhook};
 use crate::objects::{ALERT_PROVIDER, SECRET};
+use crate::pass::secrets;
 
 /// A channel, and how to speak to it.
 pub(super) enum Opened {
