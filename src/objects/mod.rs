@@ -186,6 +186,8 @@ pub struct Policy {
     pub alerts: Vec<String>,
     /// Where the Events of each step go as well.
     pub event_webhook: Option<String>,
+    /// Whether a webhook may do without a check of its server's certificate.
+    pub insecure_webhooks: bool,
     /// What teams that share a cluster may not do to each other.
     pub tenancy: Tenancy,
 }
@@ -206,6 +208,7 @@ impl Default for Policy {
             reverts: None,
             alerts: Vec::new(),
             event_webhook: None,
+            insecure_webhooks: false,
             tenancy: Tenancy::default(),
         }
     }
