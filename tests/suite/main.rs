@@ -36,4 +36,5 @@ mod security;
 mod story;
 mod supply;
 mod tenancy;
+mod webhooks;
 mod wire;
