@@ -45,10 +45,11 @@
 //! | [`api`] | the resources as types | nothing of ours |
 //! | [`objects`] | names, Services, config copies, hashes, patches | `api` |
 //! | [`routers`] [`workloads`] [`metrics`] [`judges`] [`notifiers`] | plug-ins: pure translators behind a narrow trait, one file each and a line in a table | `api`, `objects`; `judges` the vocabulary of `metrics`, `metrics` the queries of `routers` |
+//! | [`webhooks`] | Flagger's webhooks: what is sent, and what a reply means | `api`, `objects` |
 //! | [`records`] | promotion records as files: place, bytes, digest, chain | `api` |
 //! | [`report`] | what the records tell: decided again, DORA's metrics, a page of all rollouts | `api`, `records`, the rules of `pass`, `judges` |
 //! | [`signature`] | keys, signing and verifying of commits | nothing of ours |
-//! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects` and `metrics`; `io::git` only `signature` |
+//! | [`io`] | every effect: the wire, the clock, the cluster, Git | `api`, `signature`, the vocabulary of `objects`, `metrics` and `webhooks`; `io::git` only `signature` |
 //! | [`pass`] | observe, decide, claim, converge, deliver | all above |
 //! | [`simulate`] | a cluster in memory below a real `kube::Client`, and scenarios played on it | `pass`, `io`, `api`, `metrics`, the vocabulary |
 //! | [`settings`] [`command`] | environment, verbs | all |
@@ -89,4 +90,5 @@ pub mod routers;
 pub mod settings;
 pub mod signature;
 pub mod simulate;
+pub mod webhooks;
 pub mod workloads;

@@ -15,6 +15,7 @@ pub mod ask;
 pub mod clock;
 pub mod cluster;
 pub mod git;
+pub mod hooks;
 mod kubernetes;
 pub mod listener;
 mod plain;

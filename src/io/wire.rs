@@ -17,6 +17,9 @@ use crate::metrics::Untrusted;
 
 pub(super) const USER_AGENT: &str = concat!("davy/", env!("CARGO_PKG_VERSION"));
 
+/// For how long a body is read that nobody wants.
+const REST_MAX: Duration = Duration::from_millis(500);
+
 /// How long a request may take and how much it may answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
@@ -57,6 +60,32 @@ impl Default for Limits {
         }
     }
 }
+
+/// Marks a request (as an extension) by plain HTTP of whose answer nothing counts but status and
+/// headers, with limits of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusOnly {
+    /// From the name to the answer.
+    pub total: Duration,
+    /// Bytes of the answer's body that are read, and dropped.
+    pub body: usize,
+}
+
+impl StatusOnly {
+    /// The wire's limits with these in them.
+    pub(super) fn within(self, limit: Limit) -> Limit {
+        Limit {
+            connect: limit.connect,
+            read: self.total,
+            total: self.total,
+            body: self.body,
+        }
+    }
+}
+
+/// Marks a request (as an extension) whose server may show any certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyCertificate;
 
 /// Why a wire cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +221,27 @@ where
         bytes.extend_from_slice(&data);
     }
     Ok(Response::from_parts(parts, bytes.freeze()))
+}
+
+/// The response without its body. No more than allowed is read of that, and not for long: what the
+/// sender has said by the status it has said, however it goes on.
+pub(super) async fn without_body<B>(response: Response<B>, limit: Limit) -> Response<Bytes>
+where
+    B: Body<Data = Bytes>,
+{
+    let (parts, body) = response.into_parts();
+    let mut body = std::pin::pin!(body);
+    let read = async {
+        let mut read = 0;
+        while read < limit.body
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // A connection that is read to its end can serve again; else it is closed.
+    let _ = tokio::time::timeout(REST_MAX, read).await;
+    Response::from_parts(parts, Bytes::new())
 }
 
 /// What was at the bottom of an error. The layers above it tell how the client is built, and may

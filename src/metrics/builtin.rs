@@ -47,7 +47,13 @@ pub(super) fn of(
     let (_, unit, is_of_istio) = BUILT_IN
         .into_iter()
         .find(|(name, ..)| *name == metric.name)?;
-    Some(check(view, metrics_server, metric, path, (unit, is_of_istio)))
+    Some(check(
+        view,
+        metrics_server,
+        metric,
+        path,
+        (unit, is_of_istio),
+    ))
 }
 
 fn check(

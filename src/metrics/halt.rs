@@ -12,7 +12,8 @@ const NO_VALUES: &str = "no values found";
 pub(super) fn text(names: &Names, check: &Check, judgement: &Judgement) -> Option<String> {
     let why = judgement.why.as_deref().unwrap_or_default();
     match judgement.verdict {
-        Verdict::Pass => None,
+        // Numbers are never pending.
+        Verdict::Pass | Verdict::Pending => None,
         Verdict::Fail => {
             let (canary, namespace) = (&names.canary, &names.namespace);
             let outside = outside(check, judgement)?;

@@ -133,6 +133,7 @@ impl Judgement {
             verdict: self.verdict,
             value: self.value,
             threshold: Some(self.threshold.clone()).filter(|text| !text.is_empty()),
+            hook: None,
             samples: None,
             why: self.why.clone(),
         }

@@ -203,6 +203,8 @@ pub struct Policy {
     pub alerts: Vec<String>,
     /// Where the Events of each step go as well.
     pub event_webhook: Option<String>,
+    /// Whether a webhook may do without a check of its server's certificate.
+    pub insecure_webhooks: bool,
     /// What teams that share a cluster may not do to each other.
     pub tenancy: Tenancy,
     /// Whether a Canary may name MetricTemplates of other namespaces.
@@ -225,6 +227,7 @@ impl Default for Policy {
             reverts: None,
             alerts: Vec::new(),
             event_webhook: None,
+            insecure_webhooks: false,
             tenancy: Tenancy::default(),
             templates_cross_namespaces: true,
         }

@@ -1,19 +1,28 @@
 //! Asks the questions of a decision: one function for each kind.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
+use crate::api::checks::WebhookType;
 use crate::io::cluster::Cluster;
-use crate::io::{Io, ask};
+use crate::io::{Io, ask, hooks};
 use crate::judges;
 use crate::metrics::{self, Check, Measured, System};
 use crate::objects::Names;
+use crate::webhooks::call::{self, Subject};
+use crate::webhooks::reply::{self, Called, NoReply};
 
-use super::questions::{Answer, Answers, Question};
+use super::questions::{Answer, Answers, HookCall, Question};
 use super::secrets::{Credentialed, with_credentials};
 use super::snapshot::Snapshot;
+
+/// A gate, or a hook that may call a release back, is waited for as long: a pass may have to ask
+/// several, one after the other.
+const QUESTION_MAX: Duration = Duration::from_secs(4);
 
 /// Asks all of these at the same time, and adds the answers.
 ///
@@ -23,18 +32,23 @@ pub(super) async fn ask(
     snapshot: &Snapshot,
     questions: &[Question],
     answers: &mut Answers,
+    end: Instant,
 ) {
     let (mut checks, mut systems) = (Vec::<Check>::new(), Vec::new());
+    let mut calls: Vec<HookCall> = Vec::new();
     for question in questions {
         match question {
             Question::Check(check) => checks.push((**check).clone()),
             Question::Probe(system) => systems.push(system.clone()),
+            Question::Hook(call) => calls.push((**call).clone()),
         }
     }
     let is_strict = snapshot.policy.tenancy.strict;
-    let (measured, probed) = tokio::join!(
+    let heard = calls.iter().map(|call| hear(io, snapshot, call, end));
+    let (measured, probed, heard) = tokio::join!(
         measure(io, is_strict, checks.clone(), snapshot.now),
         probe(io, is_strict, systems.clone()),
+        join_all(heard),
     );
     for (check, measured) in checks.into_iter().zip(measured) {
         let answer = judged(&snapshot.names, &check, &measured);
@@ -43,6 +57,54 @@ pub(super) async fn ask(
     for (system, answer) in systems.into_iter().zip(probed) {
         answers.add_probe(system, answer);
     }
+    for (call, answer) in calls.into_iter().zip(heard) {
+        answers.add_hook(call, answer);
+    }
+}
+
+/// Calls a hook, or asks how far it has come. One that is at work may take until `end`; one that only
+/// says yes or no is waited for less long, so that there is time for the others.
+async fn hear(io: &Io, snapshot: &Snapshot, call: &HookCall, end: Instant) -> reply::Answer {
+    let HookCall {
+        hook,
+        phase,
+        checksum,
+        step,
+        pending,
+    } = call;
+    let names = &snapshot.names;
+    let subject = Subject {
+        namespace: &names.namespace,
+        name: &names.canary,
+        uid: &names.uid,
+        phase: *phase,
+        checksum,
+        step: *step,
+    };
+    let is_at_work = matches!(hook.kind, WebhookType::PreRollout | WebhookType::Rollout);
+    let left = end.saturating_duration_since(Instant::now());
+    let share = if is_at_work {
+        left.max(QUESTION_MAX)
+    } else {
+        QUESTION_MAX
+    };
+    let within = hook.timeout.min(share);
+    let location = pending.as_ref().and_then(|note| note.location.as_deref());
+    let request = match location {
+        Some(location) => call::poll(hook, &subject, location),
+        None => call::request(hook, &subject),
+    };
+    let reply = match request {
+        Ok(request) => hooks::call(io, request, within, hook.any_certificate).await,
+        Err(problem) => Err(NoReply::Failed(problem.to_string())),
+    };
+    let called = Called {
+        pending: pending.as_ref(),
+        now: snapshot.now,
+        within,
+        step: *step,
+    };
+    reply::judge(hook, &called, &reply)
 }
 
 /// One measurement for each check, in order: all systems are asked at the same time.
@@ -117,5 +179,7 @@ fn judged(names: &Names, check: &Check, measured: &Measured) -> Answer {
     Answer {
         status: judgement.status(&check.metric),
         halt: metrics::halt_text(names, check, &judgement),
+        passed: None,
+        note: None,
     }
 }

@@ -137,7 +137,7 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
     }
     drop(tasks);
     if !options.dry_run {
-        let waiting = outbox::waiting(&options.policy.cluster_name, &world.canaries, &report);
+        let waiting = outbox::waiting(&options.policy, &world.canaries, &report);
         let places = &options.places;
         let told = Box::pin(outbox::deliver(io, &cluster, places, &waiting));
         // Whatever becomes of it, no canary waits for it.
@@ -226,12 +226,13 @@ async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> H
         Err(SnapshotError::Unreachable(why)) => return handled.with(Outcome::Failed, &why),
     };
     let mut answers = Answers::default();
+    let end = tokio::time::Instant::now() + budget(options) * 3 / 5;
     let mut decision = decide::decide(&snapshot, &answers);
     for _ in 0..ROUNDS {
         let Step::Ask(questions) = &decision.step else {
             break;
         };
-        asking::ask(io, &snapshot, questions, &mut answers).await;
+        asking::ask(io, &snapshot, questions, &mut answers, end).await;
         decision = decide::decide(&snapshot, &answers);
     }
     handled.checks = answers.statuses();

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::status::CheckStatus;
+use crate::api::checks::WebhookType;
+use crate::api::status::{CheckStatus, PendingHook, Phase, Verdict};
 use crate::metrics::{Check, System};
+use crate::webhooks::{Hook, reply};
 
 /// How often a decision may ask in one pass. No release needs more, and a decision that asks
 /// without end is a bug.
@@ -17,6 +19,21 @@ pub enum Question {
     Check(Box<Check>),
     /// Whether a metrics system is there at all.
     Probe(System),
+    /// Whether a webhook consents.
+    Hook(Box<HookCall>),
+}
+
+/// A webhook, and what it is called about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookCall {
+    pub hook: Hook,
+    pub phase: Phase,
+    /// Tells one revision and its configs from another.
+    pub checksum: String,
+    /// The step that its key bears.
+    pub step: i64,
+    /// What earlier passes noted of it.
+    pub pending: Option<PendingHook>,
 }
 
 /// The answer to a check: what was measured, what was asked for, and Flagger's text about it.
@@ -25,6 +42,10 @@ pub struct Answer {
     pub status: CheckStatus,
     /// The Event's text where the check did not pass.
     pub halt: Option<String>,
+    /// The Event's text where it did, for a webhook that is told of.
+    pub passed: Option<String>,
+    /// What later passes need to know of a webhook that has not consented.
+    pub note: Option<PendingHook>,
 }
 
 /// What was answered to one canary in this pass. The first decision is made without any.
@@ -32,6 +53,7 @@ pub struct Answer {
 pub struct Answers {
     checks: Vec<(Check, Answer)>,
     probes: Vec<(System, Result<(), String>)>,
+    hooks: Vec<(HookCall, reply::Answer)>,
 }
 
 impl Answers {
@@ -43,6 +65,29 @@ impl Answers {
     /// Takes note of whether a metrics system is there, or why it is not.
     pub fn add_probe(&mut self, system: System, answer: Result<(), String>) {
         self.probes.push((system, answer));
+    }
+
+    /// Takes note of what a webhook has said.
+    pub fn add_hook(&mut self, call: HookCall, answer: reply::Answer) {
+        self.hooks.push((call, answer));
+    }
+
+    /// What all of these calls were answered, in order, or the questions that have no answer yet.
+    pub fn to_hooks(&self, calls: &[HookCall]) -> Answered<Vec<reply::Answer>> {
+        let known = |call: &&HookCall| {
+            let mut hooks = self.hooks.iter();
+            hooks.find(|(asked, _)| asked == *call)
+        };
+        let missing: Vec<_> = calls
+            .iter()
+            .filter(|call| known(call).is_none())
+            .map(|call| Question::Hook(Box::new(call.clone())))
+            .collect();
+        if !missing.is_empty() {
+            return Answered::NotYet(missing);
+        }
+        let answers = calls.iter().filter_map(|call| known(&call));
+        Answered::All(answers.map(|(_, answer)| answer.clone()).collect())
     }
 
     /// The answers to all of these checks, in order, or the questions that have none yet.
@@ -82,10 +127,36 @@ impl Answers {
         Answered::All(answers.find_map(|(_, answer)| answer.clone().err()))
     }
 
-    /// The checks that were answered, as the report shows them.
+    /// The checks and webhooks that were answered, as the report shows them.
     pub fn statuses(&self) -> Vec<CheckStatus> {
-        let answers = self.checks.iter();
-        answers.map(|(_, answer)| answer.status.clone()).collect()
+        // That a release is not called back is no news.
+        let is_news = |call: &HookCall, answer: &reply::Answer| {
+            call.hook.kind != WebhookType::Rollback || *answer == reply::Answer::Consent
+        };
+        let hooks = self.hooks.iter();
+        let hooks = hooks.filter(|(call, answer)| is_news(call, answer));
+        let hooks = hooks.map(|(call, answer)| status_of(&call.hook, answer));
+        let checks = self.checks.iter();
+        let checks = checks.map(|(_, answer)| answer.status.clone());
+        hooks.chain(checks).collect()
+    }
+}
+
+/// What a webhook has said, as the answer to a check. A gate that is closed is no failure.
+pub fn status_of(hook: &Hook, answer: &reply::Answer) -> CheckStatus {
+    let (verdict, why) = match answer {
+        reply::Answer::Consent => (Verdict::Pass, None),
+        reply::Answer::Refusal(why) if !hook.is_gate() => (Verdict::Fail, Some(why)),
+        reply::Answer::Refusal(why) | reply::Answer::Pending(_, why) => {
+            (Verdict::Pending, Some(why))
+        }
+    };
+    CheckStatus {
+        metric: hook.name.clone(),
+        verdict,
+        hook: Some(hook.kind),
+        why: why.cloned(),
+        ..CheckStatus::default()
     }
 }
 
@@ -94,6 +165,16 @@ impl Answers {
 pub enum Answered<T> {
     All(T),
     NotYet(Vec<Question>),
+}
+
+impl<T> Answered<T> {
+    /// What has to be asked still.
+    pub fn questions(self) -> Vec<Question> {
+        match self {
+            Self::All(_) => Vec::new(),
+            Self::NotYet(questions) => questions,
+        }
+    }
 }
 
 /// The systems that these checks are asked of, each once.

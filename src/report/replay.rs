@@ -76,7 +76,7 @@ fn judged(
         .find(|asked| asked.metric == check.metric);
     let (Some(value), Some(bounds)) = (check.value, bounds) else {
         // There is no number to judge: only that it does not pass can be told.
-        if check.verdict == Verdict::Pass {
+        if check.verdict == Verdict::Pass && check.hook.is_none() {
             let metric = &check.metric;
             disagreements.push(format!("step {step}: {metric} passed without a number"));
         }
@@ -118,7 +118,7 @@ fn asked(check: &record::Check) -> Check {
 
 /// Whether a step came to what follows.
 fn agrees(next: Next, before: Position, after: &Evidence) -> Result<(), String> {
-    let goes_on = after.phase == Phase::Progressing;
+    let goes_on = matches!(after.phase, Phase::Progressing | Phase::WaitingPromotion);
     let now = position(after);
     let as_decided = match next {
         Next::RollBack(_) | Next::GiveUp(_) => after.phase == Phase::Failed,

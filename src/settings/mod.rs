@@ -79,6 +79,7 @@ struct Texts {
     shard: Option<String>,
     allow_addresses: Option<String>,
     allow_cross_namespace: Option<String>,
+    allow_insecure_webhooks: Option<String>,
     tenancy: Option<String>,
     allow_hosts: Option<String>,
     allow_gateways: Option<String>,
@@ -133,6 +134,7 @@ pub const NAMES: &[&str] = &[
     "DAVY_SHARD",
     "DAVY_ALLOW_ADDRESSES",
     "DAVY_ALLOW_CROSS_NAMESPACE",
+    "DAVY_ALLOW_INSECURE_WEBHOOKS",
     "DAVY_TENANCY",
     "DAVY_ALLOW_HOSTS",
     "DAVY_ALLOW_GATEWAYS",
@@ -300,6 +302,13 @@ impl Texts {
                 .event_webhook
                 .as_ref()
                 .map(|_| EVENT_WEBHOOK.to_owned()),
+            insecure_webhooks: problems
+                .checked(
+                    "DAVY_ALLOW_INSECURE_WEBHOOKS",
+                    texts.allow_insecure_webhooks,
+                    boolean,
+                )
+                .unwrap_or(false),
             tenancy: self.tenancy(problems),
             templates_cross_namespaces: self.templates_cross_namespaces(),
         }

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod controllers;
 pub mod expect;
+mod hooks;
 mod metrics;
 pub mod play;
 pub mod refusals;

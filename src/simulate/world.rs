@@ -13,9 +13,11 @@ use crate::io::clock::Clock;
 use crate::io::{Io, Wire, WireError};
 use crate::simulate::cluster::Cluster;
 use crate::simulate::controllers::{self, Behaviour};
+use crate::simulate::hooks;
 use crate::simulate::metrics;
 use crate::simulate::refusals::Refusals;
 use crate::simulate::scenario::answers::Metrics;
+use crate::simulate::scenario::hooks::Hooks;
 use crate::simulate::scenario::{Crash, Outcome};
 
 /// What requests reach.
@@ -24,6 +26,7 @@ pub struct State {
     pub cluster: Cluster,
     pub behaviour: Behaviour,
     pub metrics: Metrics,
+    pub hooks: Hooks,
     /// What the admission webhook refuses.
     pub refusals: Refusals,
     /// Requests so far, to the API server and to the metrics system.
@@ -32,6 +35,8 @@ pub struct State {
     pub api_requests: u64,
     /// What channels were told, in order.
     pub told: Vec<Told>,
+    /// The webhooks that were called, in order.
+    pub called: Vec<Called>,
     crash: Option<(u64, Outcome)>,
     rest: Option<Rest>,
 }
@@ -39,6 +44,15 @@ pub struct State {
 /// A message that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
+    pub idempotency_key: String,
+    pub body: Bytes,
+}
+
+/// A call of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// As the Canary names it.
+    pub name: String,
     pub idempotency_key: String,
     pub body: Bytes,
 }
@@ -73,10 +87,12 @@ impl World {
             cluster: Cluster::new(),
             behaviour: Behaviour::default(),
             metrics: Metrics::default(),
+            hooks: Hooks::default(),
             refusals: Refusals::default(),
             calls: 0,
             api_requests: 0,
             told: Vec::new(),
+            called: Vec::new(),
             crash: None,
             rest: None,
         };
@@ -191,9 +207,20 @@ impl World {
     ) -> Result<Response<Bytes>, WireError> {
         let now = self.clock.now();
         if request.uri().authority().is_some() {
-            if let Some(key) = request.headers().get("Idempotency-Key") {
+            let key = request.headers().get("Idempotency-Key");
+            let key = key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+            let called = hooks::answer(&state.hooks, &state.cluster, request);
+            if let (Some(key), Some((name, answer))) = (&key, called) {
+                state.called.push(Called {
+                    name,
+                    idempotency_key: key.clone(),
+                    body: request.body().clone(),
+                });
+                return answer;
+            }
+            if let Some(idempotency_key) = key {
                 state.told.push(Told {
-                    idempotency_key: String::from_utf8_lossy(key.as_bytes()).into_owned(),
+                    idempotency_key,
                     body: request.body().clone(),
                 });
                 return Ok(Response::new(Bytes::new()));

@@ -63,6 +63,11 @@ const ROOMS: &[Room] = &[
         never: EFFECTS,
     },
     Room {
+        path: "webhooks",
+        may_use: &["api", "objects", "webhooks"],
+        never: EFFECTS,
+    },
+    Room {
         path: "records",
         may_use: &["api", "records"],
         never: EFFECTS,
@@ -83,6 +88,7 @@ const ROOMS: &[Room] = &[
             "workloads",
             "metrics",
             "notifiers",
+            "webhooks",
         ],
         never: &[
             "async fn",
@@ -132,7 +138,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: "io",
-        may_use: &["api", "objects", "metrics", "io", "signature"],
+        may_use: &["api", "objects", "metrics", "io", "signature", "webhooks"],
         never: &["Phase"],
     },
     Room {
@@ -147,6 +153,7 @@ const ROOMS: &[Room] = &[
             "pass",
             "records",
             "routers",
+            "webhooks",
             "workloads",
         ],
         never: &["Timestamp::now", "std::env", "println!"],
@@ -155,6 +162,7 @@ const ROOMS: &[Room] = &[
         path: "simulate",
         may_use: &[
             "api", "io", "metrics", "objects", "pass", "routers", "settings", "simulate",
+            "webhooks",
         ],
         never: &["Timestamp::now", "std::env", "println!"],
     },

@@ -58,4 +58,5 @@ mod story;
 mod supply;
 mod tenancy;
 mod tier;
+mod webhooks;
 mod wire;

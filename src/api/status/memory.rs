@@ -233,3 +233,30 @@ pub struct Repairs {
     #[schemars(schema_with = "schema::time")]
     pub at: Option<Time>,
 }
+
+/// A webhook that was called and has not consented yet: each pass asks it again.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingHook {
+    /// Type and name of the webhook.
+    #[schemars(length(max = 128))]
+    pub id: String,
+
+    /// Number of the step before the first call: all calls of the question bear it in their key.
+    #[schemars(range(min = 0))]
+    pub step: i64,
+
+    /// When it was first called.
+    #[schemars(schema_with = "schema::time")]
+    pub since: Time,
+
+    /// Retries so far.
+    #[serde(default, skip_serializing_if = "crate::api::record::is_zero")]
+    #[schemars(range(min = 0), transform = schema::without_default)]
+    pub attempts: i64,
+
+    /// Where it tells how far it is, after an answer of 202 that named the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub location: Option<String>,
+}

@@ -15,7 +15,8 @@ mod memory;
 mod step;
 
 pub use memory::{
-    AnalysisSettings, Layout, Repairs, Scale, StoredObject, TargetScale, Traffic, Wait, Waits,
+    AnalysisSettings, Layout, PendingHook, Repairs, Scale, StoredObject, TargetScale, Traffic,
+    Wait, Waits,
 };
 pub use step::{CheckStatus, EventType, Step, StepEvent, StepObject, Totals, Verdict};
 
@@ -133,6 +134,11 @@ pub struct CanaryStatus {
     /// middle of a release, that release ends by these settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<AnalysisSettings>,
+
+    /// Webhooks that were called and have not consented yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub hooks: Vec<PendingHook>,
 
     /// Checks of this analysis without an answer; errorThreshold says how many are borne.
     #[serde(skip_serializing_if = "Option::is_none")]

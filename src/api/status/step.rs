@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::checks::WebhookType;
 use crate::api::schema;
 
 /// What one pass said it would do before it did it.
@@ -89,8 +90,12 @@ pub struct CheckStatus {
     pub metric: String,
 
     /// What the answer means. Only fail counts as a failed check; noData, tooLittleData and error
-    /// hold the weight where it is.
+    /// hold the weight where it is, and so does pending: a webhook that has not consented yet.
     pub verdict: Verdict,
+
+    /// For a webhook, its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<WebhookType>,
 
     /// The number that was answered, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,6 +139,7 @@ pub enum Verdict {
     NoData,
     TooLittleData,
     Error,
+    Pending,
 }
 
 /// Counts over the life of a Canary.

@@ -13,7 +13,7 @@ use reqwest::Client;
 use tower::service_fn;
 
 use crate::io::address::{Allowed, Checked, Lookup, Refused, literal, lookup};
-use crate::io::wire::{self, Limit, cause, limited, whole};
+use crate::io::wire::{self, AnyCertificate, Limit, StatusOnly, cause, limited, whole};
 use crate::io::{Wire, WireError};
 use crate::metrics::Untrusted;
 
@@ -30,18 +30,28 @@ pub(super) fn wire(limit: Limit, allowed: Arc<Allowed>) -> Wire {
 }
 
 fn wire_with(limit: Limit, allowed: Arc<Allowed>, lookup: Lookup) -> Wire {
-    let trusted = lazy(limit, None);
+    let trusted = lazy(limit, None, false);
     // Its own client, so that its own pool: a connection that was opened to a trusted address is
     // not there for an untrusted request to use.
     let checked = Checked {
         allowed: allowed.clone(),
         lookup,
     };
-    let untrusted = lazy(limit, Some(checked));
+    let unverified = lazy(limit, Some(checked.clone()), true);
+    let untrusted = lazy(limit, Some(checked), false);
     Wire::new(service_fn(move |request: Request<Bytes>| {
         let is_untrusted = request.extensions().get::<Untrusted>().is_some();
         let checked = is_untrusted.then(|| allowed.clone());
-        let client = if is_untrusted { &untrusted } else { &trusted }.clone();
+        // Who may do without certificates is a user, whose addresses are checked all the same.
+        let takes_any = request.extensions().get::<AnyCertificate>().is_some();
+        let client = match (is_untrusted, takes_any) {
+            (true, true) => &unverified,
+            (true, false) => &untrusted,
+            (false, _) => &trusted,
+        }
+        .clone();
+        let own = request.extensions().get::<StatusOnly>();
+        let limit = own.map_or(limit, |own| own.within(limit));
         let what = format!("{} {}", request.method(), shown(request.uri()));
         async move {
             let response = limited(what.clone(), limit, async move {
@@ -68,13 +78,17 @@ fn wire_with(limit: Limit, allowed: Arc<Allowed>, lookup: Lookup) -> Wire {
 type Lazy =
     Arc<LazyLock<Result<Client, String>, Box<dyn FnOnce() -> Result<Client, String> + Send>>>;
 
-fn lazy(limit: Limit, checked: Option<Checked>) -> Lazy {
+fn lazy(limit: Limit, checked: Option<Checked>, takes_any_certificate: bool) -> Lazy {
     Arc::new(LazyLock::new(Box::new(move || {
-        client(limit, checked.as_ref())
+        client(limit, checked.as_ref(), takes_any_certificate)
     })))
 }
 
-fn client(limit: Limit, checked: Option<&Checked>) -> Result<Client, String> {
+fn client(
+    limit: Limit,
+    checked: Option<&Checked>,
+    takes_any_certificate: bool,
+) -> Result<Client, String> {
     let builder = || {
         let builder = Client::builder()
             .user_agent(wire::USER_AGENT)
@@ -83,6 +97,7 @@ fn client(limit: Limit, checked: Option<&Checked>) -> Result<Client, String> {
             .no_proxy()
             .referer(false)
             .connect_timeout(limit.connect)
+            .tls_danger_accept_invalid_certs(takes_any_certificate)
             .http2_max_header_list_size(HEADERS_MAX);
         match checked {
             Some(checked) => builder.dns_resolver(checked.clone()),
@@ -154,6 +169,7 @@ async fn send(
     limit: Limit,
 ) -> Result<Response<Bytes>, (WireError, Option<Refused>)> {
     let uri = request.uri().clone();
+    let status_only = request.extensions().get::<StatusOnly>().is_some();
     let not_sent = |why: reqwest::Error| WireError::NotSent(cause(&why.without_url()));
     let mut request = reqwest::Request::try_from(request).map_err(|why| (not_sent(why), None))?;
     let secrets = credentials::of(&mut request);
@@ -171,6 +187,9 @@ async fn send(
             (WireError::NoAnswer(text), refused)
         }
     })?;
+    if status_only {
+        return Ok(wire::without_body(Response::from(response), limit).await);
+    }
     let response = whole(Response::from(response), limit).await;
     response
         .map(|response| response.map(|body| secrets.without(body)))

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use super::wire_with;
 use crate::io::address::{Allowed, Lookup};
-use crate::io::wire::Limit;
+use crate::io::wire::{Limit, StatusOnly};
 use crate::io::{Wire, WireError};
 use crate::metrics::Untrusted;
 
@@ -149,4 +149,28 @@ async fn of_an_address_that_a_user_chose_nothing_is_told_but_a_status() {
         response.body().is_empty() && response.headers().is_empty(),
         "{response:?}"
     );
+}
+
+/// A hook that says yes at great length has said yes.
+#[tokio::test]
+async fn of_an_answer_whose_status_counts_the_rest_is_not_waited_for() {
+    let nowhere: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("none")) }));
+    let wire = wire(nowhere);
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9000000\r\n\r\nhalf"[..],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+    ] {
+        let (port, _) = server((ALLOWED, 0).into(), answer);
+        let mut request = Request::get(format!("http://127.0.0.1:{port}/"))
+            .body(Bytes::new())
+            .unwrap();
+        request.extensions_mut().insert(Untrusted);
+        request.extensions_mut().insert(StatusOnly {
+            total: LIMIT.total,
+            body: 10,
+        });
+        let response = wire.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(response.body().is_empty());
+    }
 }

@@ -2,17 +2,18 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::status::{CanaryStatus, CheckStatus, Phase, TargetScale};
-use crate::pass::questions::{Answered, Answers};
+use crate::api::checks::WebhookType;
+use crate::api::status::{Phase, TargetScale};
+use crate::pass::questions::{Answer, Answered, Answers, Question};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::judging::{passing, position};
+use super::judging::{failing, is_evidence, passing, position, statuses};
 use super::rules::{Next, Rules};
-use super::{ask, conditions, promotion, rest, wait, words};
+use super::{ask, conditions, hooks, promotion, rest, taking_off, wait, words};
 
 /// New is what was neither promoted last nor is on the primary already. A failed revision is held
 /// back, and so is the one that is being analysed.
@@ -59,9 +60,14 @@ fn is_promoted_on_primary(snapshot: &Snapshot) -> bool {
 }
 
 /// A new revision at rest: its pods come up, the traffic stays where it is.
-pub(super) fn begin(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
+pub(super) fn begin(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    approved: Vec<String>,
+) -> Decision {
     let claim = fresh(snapshot)
         .edit(|status| status.primary_spec = snapshot.primary_hash())
+        .normals(approved)
         .normal(words::scaling_up(&snapshot.names));
     let claim = match snapshot.rivals.first() {
         Some(rival) => claim.warning(words::rival(&snapshot.names, rival)),
@@ -109,7 +115,7 @@ pub(super) fn progressing(
         return decision;
     }
     // A step that is due repairs in its own claim.
-    if !are_checks_due(snapshot, outstanding)
+    if !matches!(are_checks_due(snapshot, outstanding, answers), Due::Yes)
         && let Some(decision) = claims::unfinished(snapshot, outstanding)
     {
         return decision;
@@ -118,18 +124,78 @@ pub(super) fn progressing(
         return decision;
     }
     if snapshot.terms.skip_analysis {
-        return promotion::promote(snapshot, outstanding, Vec::new());
+        return promotion::promote(snapshot, outstanding, Vec::new(), Vec::new());
     }
-    if !snapshot.is_due() {
-        return ready_again(snapshot, outstanding)
-            .unwrap_or_else(|| wait("the interval has not passed"));
+    match due(snapshot, answers) {
+        Due::Yes => {}
+        Due::Ask(questions) => return ask(questions),
+        Due::No => {
+            return ready_again(snapshot, outstanding).unwrap_or_else(|| wait(&not_due(snapshot)));
+        }
     }
-    if !is_started(snapshot) {
-        return advance(snapshot, outstanding, Vec::new());
+    let evidence = match evidence(snapshot, answers) {
+        Answered::All(evidence) => evidence,
+        Answered::NotYet(questions) => return ask(questions),
+    };
+    // With traffic on the canary that was looked at before everything else.
+    if !is_started(snapshot)
+        && let Some(decision) = failing(snapshot, outstanding, &evidence).or_else(|| {
+            (!is_evidence(snapshot, &evidence))
+                .then(|| taking_off::evidence_deadline(snapshot, outstanding))
+                .flatten()
+        })
+    {
+        return decision;
     }
-    match answers.to_checks(&snapshot.checks) {
-        Answered::All(answers) => passing(snapshot, outstanding, &answers),
-        Answered::NotYet(questions) => ask(questions),
+    passing(snapshot, outstanding, &evidence, answers)
+}
+
+/// Whether a step of the analysis is due, or what has to be asked to know.
+pub(super) enum Due {
+    Yes,
+    No,
+    Ask(Vec<Question>),
+}
+
+/// After the interval, and at once where a gate has opened.
+fn due(snapshot: &Snapshot, answers: &Answers) -> Due {
+    if snapshot.is_due() {
+        return Due::Yes;
+    }
+    match hooks::has_opened(snapshot, answers) {
+        Answered::All(true) => Due::Yes,
+        Answered::All(false) => Due::No,
+        Answered::NotYet(questions) => Due::Ask(questions),
+    }
+}
+
+fn not_due(snapshot: &Snapshot) -> String {
+    let reason = snapshot.status.reason.clone();
+    let gated = reason.filter(|_| hooks::is_gated(snapshot));
+    gated.unwrap_or_else(|| "the interval has not passed".to_owned())
+}
+
+/// What a step stands on: before the first one the hooks of type `pre-rollout`, then those of type
+/// `rollout` and the checks.
+pub(super) fn evidence(snapshot: &Snapshot, answers: &Answers) -> Answered<Vec<Answer>> {
+    let (kind, checks) = if is_started(snapshot) {
+        (WebhookType::Rollout, &*snapshot.checks)
+    } else {
+        (WebhookType::PreRollout, &[][..])
+    };
+    match (
+        hooks::asked(snapshot, answers, &[kind]),
+        answers.to_checks(checks),
+    ) {
+        (Answered::All(heard), Answered::All(checks)) => {
+            let hooks = heard.into_iter().map(|heard| heard.answer);
+            Answered::All(hooks.chain(checks).collect())
+        }
+        (hooks, checks) => {
+            let mut questions = hooks.questions();
+            questions.extend(checks.questions());
+            Answered::NotYet(questions)
+        }
     }
 }
 
@@ -143,14 +209,22 @@ fn is_started(snapshot: &Snapshot) -> bool {
 }
 
 /// Whether checks are to be asked in this pass: an interval has passed since the route shows its
-/// weight, whatever else is missing or has drifted.
-pub(super) fn are_checks_due(snapshot: &Snapshot, outstanding: &Outstanding) -> bool {
-    is_started(snapshot)
+/// weight, whatever else is missing or has drifted, or a gate has opened since.
+pub(super) fn are_checks_due(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: &Answers,
+) -> Due {
+    let may_be = is_started(snapshot)
         && !snapshot.terms.skip_analysis
         && snapshot.unsettled.is_none()
-        && snapshot.is_due()
         && !outstanding.is_route_unfinished(snapshot)
-        && !outstanding.lowered
+        && !outstanding.lowered;
+    if may_be {
+        due(snapshot, answers)
+    } else {
+        Due::No
+    }
 }
 
 /// The target was set back to what was promoted: there is nothing left to find out.
@@ -223,12 +297,25 @@ fn ready_again(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
     Some(claim.into_decision(outstanding, "primary and canary are ready"))
 }
 
-/// The next step of the strategy.
+/// The next step of the strategy, if the gates before it are open.
 pub(super) fn advance(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
-    checks: Vec<CheckStatus>,
+    evidence: &[Answer],
+    answers: &Answers,
 ) -> Decision {
+    let next = Rules::from(&snapshot.terms).advance(position(snapshot));
+    let kinds = hooks::gates_before(snapshot, next);
+    let gates = match hooks::asked(snapshot, answers, &kinds) {
+        Answered::All(gates) => gates,
+        Answered::NotYet(questions) => return ask(questions),
+    };
+    if gates.iter().any(|gate| !gate.is_consent) {
+        return hooks::hold_at_gate(snapshot, outstanding, evidence, &gates);
+    }
+    let opened = gates.into_iter().map(|gate| gate.answer);
+    let all: Vec<_> = evidence.iter().cloned().chain(opened).collect();
+    let checks = statuses(&all);
     let names = &snapshot.names;
     let (weight, done) = (
         snapshot.status_weight(),
@@ -237,6 +324,7 @@ pub(super) fn advance(
     // Adopted in WaitingPromotion, it goes on as what it is.
     let mut claim = Claim::enter(snapshot, Phase::Progressing)
         .checks(checks.clone())
+        .hooks(Vec::new())
         .has_evidence()
         .waits_no_more(Reason::Rollout)
         .waits_no_more(Reason::Primary)
@@ -254,7 +342,8 @@ pub(super) fn advance(
             claim = claim.normal(words::starting(names));
         }
     }
-    match Rules::from(&snapshot.terms).advance(position(snapshot)) {
+    claim = claim.normals(hooks::passed(&all));
+    match next {
         Next::Weight(next) => {
             let text = words::weight(names, next);
             let reason = format!("canary weight {next}");
@@ -283,7 +372,10 @@ pub(super) fn advance(
             .iterations(snapshot.terms.iterations() + 1)
             .into_decision(outstanding, "every iteration has passed"),
         // Advancing neither counts nor holds.
-        _ => promotion::promote(snapshot, outstanding, checks),
+        _ => {
+            let approved = hooks::passed(&all).collect();
+            promotion::promote(snapshot, outstanding, checks, approved)
+        }
     }
 }
 
@@ -294,50 +386,4 @@ fn gap_in_passes(snapshot: &Snapshot) -> Option<String> {
     let expected = snapshot.terms.drain() * 3 + jiff::SignedDuration::from_mins(5);
     let is_held = snapshot.status.waits.is_some() || snapshot.status.held_checks.is_some();
     (gap > expected && !is_held).then(|| words::gap_in_passes(&snapshot.names, gap))
-}
-
-pub(super) fn roll_back_failed(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    checks: Vec<CheckStatus>,
-    texts: &[String],
-    failed: i64,
-) -> Decision {
-    let names = &snapshot.names;
-    rollback_claim(snapshot, checks)
-        .warnings(texts)
-        .warning(words::threshold_reached(names, failed))
-        .warning_when_shown(words::failed(names))
-        .into_decision(
-            outstanding,
-            &format!(
-                "rolled back after {failed} failed checks: {}",
-                texts.join("; ")
-            ),
-        )
-}
-
-/// All traffic to the primary; the canary's pods go when their connections have drained.
-pub(super) fn roll_back(
-    snapshot: &Snapshot,
-    outstanding: &Outstanding,
-    checks: Vec<CheckStatus>,
-    reason: &str,
-) -> Decision {
-    let names = &snapshot.names;
-    rollback_claim(snapshot, checks)
-        .warning(words::rolling_back(names, reason))
-        .warning_when_shown(words::failed(names))
-        .into_decision(outstanding, &format!("rolled back: {reason}"))
-}
-
-fn rollback_claim(snapshot: &Snapshot, checks: Vec<CheckStatus>) -> Claim<'_> {
-    let problems: Vec<_> = snapshot.problems.iter().map(ToString::to_string).collect();
-    Claim::enter_because(snapshot, Phase::Failed, Some(conditions::ROLLING_BACK))
-        .weight(0)
-        .fresh_counts()
-        .unwell(conditions::INVALID, &problems.join("; "))
-        .edit(|status: &mut CanaryStatus| status.previous_spec = None)
-        .ended(|totals| totals.rollbacks = totals.rollbacks.saturating_add(1))
-        .answered(checks)
 }

@@ -1,15 +1,16 @@
 //! What the answers of the checks lead to: fail counts, anything but pass holds, pass goes on.
 
 use crate::api::status::{CheckStatus, Verdict};
-use crate::pass::questions::Answer;
+use crate::pass::questions::{Answer, Answers};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
 
-use super::analysis::{advance, roll_back, roll_back_failed};
+use super::analysis::advance;
 use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
+use super::rollback::{roll_back, roll_back_failed};
 use super::rules::{Next, Position, Rules};
-use super::wait;
+use super::{hooks, wait};
 
 /// What failing checks lead to: one is counted, enough of them roll back, and so do answers that
 /// never come where that is asked for.
@@ -40,6 +41,7 @@ pub(super) fn failing(
             let claim = Claim::new(snapshot)
                 .edit(|status| status.failed_checks = Some(failed))
                 .checks(checks)
+                .hooks(hooks::notes(answers))
                 .steps()
                 .warnings(&texts);
             Some(claim.into_decision(outstanding, &reason))
@@ -66,19 +68,25 @@ pub(super) fn is_evidence(snapshot: &Snapshot, answers: &[Answer]) -> bool {
 pub(super) fn passing(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
-    answers: &[Answer],
+    evidence: &[Answer],
+    answers: &Answers,
 ) -> Decision {
     let rules = Rules::from(&snapshot.terms);
-    match rules.next(position(snapshot), &verdicts(answers)) {
-        Next::Hold(held) => {
-            let texts = texts(answers, &|verdict| rules.holds(verdict));
-            held_by_checks(snapshot, outstanding, statuses(answers), held, &texts)
+    let is_pending = |verdict: &Verdict| *verdict == Verdict::Pending;
+    match rules.next(position(snapshot), &verdicts(evidence)) {
+        Next::Hold(_) if !verdicts(evidence).iter().any(|it| rules.holds(*it)) => {
+            hooks::held_by_hooks(snapshot, outstanding, evidence)
         }
-        _ => advance(snapshot, outstanding, statuses(answers)),
+        Next::Hold(held) => {
+            let meant = |verdict| rules.holds(verdict) || is_pending(&verdict);
+            let texts = texts(evidence, &meant);
+            held_by_checks(snapshot, outstanding, evidence, held, &texts)
+        }
+        _ => advance(snapshot, outstanding, evidence, answers),
     }
 }
 
-fn statuses(answers: &[Answer]) -> Vec<CheckStatus> {
+pub(super) fn statuses(answers: &[Answer]) -> Vec<CheckStatus> {
     answers.iter().map(|answer| answer.status.clone()).collect()
 }
 
@@ -112,7 +120,7 @@ pub(super) fn position(snapshot: &Snapshot) -> Position {
 fn held_by_checks(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
-    checks: Vec<CheckStatus>,
+    evidence: &[Answer],
     held: i64,
     texts: &[String],
 ) -> Decision {
@@ -125,7 +133,8 @@ fn held_by_checks(
     }
     let claim = Claim::new(snapshot)
         .warnings(texts)
-        .checks(checks)
+        .checks(statuses(evidence))
+        .hooks(hooks::notes(evidence))
         .waits(Reason::Evidence)
         .edit(|status| status.held_checks = Some(held))
         .steps();

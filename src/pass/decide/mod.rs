@@ -7,13 +7,13 @@
 //! |---|---|---|
 //! | 1 | deletion: the target serves again, what was adopted is given back, the Canary goes | [`ending`] |
 //! | 2 | suspended: nothing is touched, and no clock runs | here |
-//! | 3 | taking traffic off, and to the side that has pods: a dead canary, a dead primary, a deadline, the threshold, failing checks, a revision that is no longer asked for | [`taking_off`] |
+//! | 3 | taking traffic off, and to the side that has pods: a dead canary, a dead primary, a deadline, the threshold, failing checks and hooks, a hook that calls the release back, a revision that is no longer asked for | [`taking_off`] |
 //! | – | a Canary that is not valid, or whose objects could not be read, does not get further | [`unusable`] |
 //! | 4 | finishing what the last claim named | [`claims::unfinished`] |
-//! | 5 | a new revision, a target that was set back, objects of other names | [`analysis`], [`mod@rest`] |
+//! | 5 | a new revision and its approval, a target that was set back, objects of other names | [`analysis`], [`mod@rest`], [`hooks`] |
 //! | 6 | readiness of primary and canary | [`analysis`] |
-//! | 7 | the interval | [`analysis`] |
-//! | 8 | checks, and the next step of the strategy | [`judging`], [`analysis`], [`promotion`] |
+//! | 7 | the interval, and a gate that has opened | [`analysis`], [`hooks`] |
+//! | 8 | hooks, checks, gates, and the next step of the strategy | [`judging`], [`analysis`], [`promotion`] |
 //! | 9 | drift: repaired in the claim of whatever else is done, else by a claim of its own | [`claims`] |
 //!
 //! A step that is due is never put off by a repair, and a repair is never put off by a step.
@@ -22,10 +22,12 @@ mod analysis;
 mod claims;
 mod ending;
 mod healing;
+mod hooks;
 mod judging;
 mod promotion;
 mod records;
 mod rest;
+mod rollback;
 mod route;
 pub mod rules;
 mod taking_off;
@@ -134,7 +136,7 @@ fn in_phase(snapshot: &Snapshot, outstanding: &Outstanding, answers: &Answers) -
             | Phase::Failed
             | Phase::Waiting
             | Phase::Terminated,
-        ) => rest::at_rest(snapshot, outstanding),
+        ) => rest::at_rest(snapshot, outstanding, answers),
         Some(Phase::Progressing | Phase::WaitingPromotion) => {
             analysis::progressing(snapshot, outstanding, answers)
         }

@@ -8,7 +8,7 @@ use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::{analysis, conditions, healing, rest, wait, words};
+use super::{analysis, conditions, healing, rest, rollback, wait, words};
 
 /// The analysis has passed. A primary that loses its pods while it is updated gives its traffic to
 /// the canary first.
@@ -16,12 +16,15 @@ pub(super) fn promote(
     snapshot: &Snapshot,
     outstanding: &Outstanding,
     checks: Vec<CheckStatus>,
+    approved: Vec<String>,
 ) -> Decision {
     if !update_empties_primary(snapshot) {
-        return copy(snapshot, outstanding, checks);
+        return copy(snapshot, outstanding, checks, approved);
     }
     let claim = Claim::enter(snapshot, Phase::Promoting)
         .weight(100)
+        .hooks(Vec::new())
+        .normals(approved)
         .normal(words::all_to_canary())
         .edit(|status| {
             status.traffic.get_or_insert_default().ahead_of_update = true;
@@ -35,10 +38,17 @@ pub(super) fn promote(
 }
 
 /// The primary gets exactly the template that was analysed, and remembers the one it had.
-fn copy(snapshot: &Snapshot, outstanding: &Outstanding, checks: Vec<CheckStatus>) -> Decision {
+fn copy(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    checks: Vec<CheckStatus>,
+    approved: Vec<String>,
+) -> Decision {
     let needed = snapshot.router.can().weights && snapshot.weight() > 0;
     let needed = needed.then(|| snapshot.target_replicas());
     let claim = Claim::enter(snapshot, Phase::Promoting)
+        .hooks(Vec::new())
+        .normals(approved)
         .normal(words::copying(&snapshot.names))
         .edit(|status| {
             status.primary_spec = snapshot.copy_hash();
@@ -105,7 +115,7 @@ pub(super) fn promoting(snapshot: &Snapshot, outstanding: &Outstanding) -> Decis
         && snapshot.now.duration_since(step.time.0) >= snapshot.terms.progress_deadline()
     {
         let reason = format!("the template could not be copied in step {}", step.number);
-        return analysis::roll_back(snapshot, outstanding, Vec::new(), &reason);
+        return rollback::roll_back(snapshot, outstanding, Vec::new(), &reason);
     }
     let readiness = snapshot.primary_readiness();
     let is_short = short_of_pods(snapshot);
@@ -149,7 +159,7 @@ fn ahead_of_update(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     if snapshot.weight() < 100 || !drained {
         return wait("connections to the primary drain");
     }
-    copy(snapshot, outstanding, Vec::new())
+    copy(snapshot, outstanding, Vec::new(), Vec::new())
 }
 
 /// The primary's new pods are not ready. Progress is noted where it matters.

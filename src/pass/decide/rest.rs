@@ -10,6 +10,7 @@ use crate::workloads::Readiness;
 
 use super::claims::outstanding::{Outstanding, leads_clients};
 use super::claims::{self, Claim};
+use super::hooks::approval;
 use super::{analysis, ask, conditions, healing, rest, wait, words};
 
 /// A Canary without status: everything that it needs beside the application.
@@ -135,12 +136,18 @@ fn forget_move(status: &mut crate::api::status::CanaryStatus) {
 }
 
 /// Initialized, Succeeded, Failed: a new revision starts, anything else is only kept as it is.
-pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
+pub(super) fn at_rest(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: &Answers,
+) -> Decision {
     if snapshot.is_healing() && !healing::is_beyond_healing(snapshot) {
         return healing::healing(snapshot, outstanding);
     }
-    if analysis::is_new_revision(snapshot) {
-        return analysis::begin(snapshot, outstanding);
+    if analysis::is_new_revision(snapshot)
+        && let Some(decision) = approval::to_begin(snapshot, outstanding, answers)
+    {
+        return decision;
     }
     if let Some(decision) = moving(snapshot, outstanding) {
         return decision;
@@ -222,6 +229,9 @@ pub(super) fn at_rest(snapshot: &Snapshot, outstanding: &Outstanding) -> Decisio
         );
     if is_foreign {
         return rest("the primary's template was changed by somebody else");
+    }
+    if phase == Some(Phase::Waiting) {
+        return approval::waiting(snapshot, outstanding);
     }
     rest(match phase {
         Some(Phase::Failed) => "failed; waiting for a new revision",

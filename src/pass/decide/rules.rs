@@ -84,7 +84,7 @@ impl Rules {
     /// Whether a check with this verdict counts as failed.
     pub fn counts(&self, verdict: Verdict) -> bool {
         match verdict {
-            Verdict::Pass => false,
+            Verdict::Pass | Verdict::Pending => false,
             Verdict::Fail => true,
             Verdict::NoData | Verdict::TooLittleData | Verdict::Error => self.flagger_counting,
         }
@@ -93,7 +93,7 @@ impl Rules {
     /// Whether a check with this verdict, that does not count, holds the weight.
     pub fn holds(&self, verdict: Verdict) -> bool {
         match verdict {
-            Verdict::Pass | Verdict::Fail => false,
+            Verdict::Pass | Verdict::Fail | Verdict::Pending => false,
             Verdict::NoData | Verdict::TooLittleData | Verdict::Error => true,
         }
     }
@@ -110,13 +110,18 @@ impl Rules {
         }
         if verdicts.iter().any(|verdict| self.holds(*verdict)) {
             let held = position.held_checks.max(0).saturating_add(1);
-            let is_only_missing = !verdicts.contains(&Verdict::Error);
+            let others = [Verdict::Error, Verdict::Pending];
+            let is_only_missing = !verdicts.iter().any(|verdict| others.contains(verdict));
             return match self.on_no_data {
                 _ if held < self.error_threshold => Next::Hold(held),
                 OnNoData::Fail => Next::GiveUp(held),
                 OnNoData::Pass if is_only_missing => self.advance(position),
                 OnNoData::Pass | OnNoData::Hold => Next::Hold(held),
             };
+        }
+        // A webhook that is at work, or a gate: nothing is missing that would count.
+        if verdicts.contains(&Verdict::Pending) {
+            return Next::Hold(position.held_checks.max(0));
         }
         self.advance(position)
     }

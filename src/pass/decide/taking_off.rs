@@ -1,15 +1,17 @@
 //! Taking traffic off, and giving it to the side that has pods. It needs nothing but the route and
 //! the pods of the side that gets it: no missing, refused or unreadable other object delays it.
 
+use crate::api::checks::WebhookType;
 use crate::api::status::{Phase, Verdict};
 use crate::pass::questions::{Answered, Answers};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
 use crate::workloads::Readiness;
 
+use super::analysis::{self, Due};
 use super::claims::outstanding::{Outstanding, route_writer};
 use super::claims::{Claim, Reason, wait_of};
-use super::{analysis, ask, judging, promotion, route, words};
+use super::{ask, hooks, judging, promotion, rollback, route, words};
 
 pub(super) fn decide(
     snapshot: &Snapshot,
@@ -161,16 +163,21 @@ fn analysis(snapshot: &Snapshot, outstanding: &Outstanding, answers: &Answers) -
         .or_else(|| unfinished_deadline(snapshot, outstanding))
         .or_else(|| threshold(snapshot, outstanding))
         .or_else(|| fought_over(snapshot, outstanding))
+        .or_else(|| called_back(snapshot, outstanding, answers))
     {
         return Some(decision);
     }
-    if !analysis::are_checks_due(snapshot, outstanding) {
-        // Where there is nothing to ask that could lift it, the deadline ends it.
-        return cannot_be_lifted(snapshot)
-            .then(|| evidence_deadline(snapshot, outstanding))
-            .flatten();
+    match analysis::are_checks_due(snapshot, outstanding, answers) {
+        Due::Yes => {}
+        Due::Ask(questions) => return Some(ask(questions)),
+        Due::No => {
+            // Where there is nothing to ask that could lift it, the deadline ends it.
+            return cannot_be_lifted(snapshot)
+                .then(|| evidence_deadline(snapshot, outstanding))
+                .flatten();
+        }
     }
-    let answers = match answers.to_checks(&snapshot.checks) {
+    let answers = match analysis::evidence(snapshot, answers) {
         Answered::All(answers) => answers,
         Answered::NotYet(questions) => return Some(ask(questions)),
     };
@@ -212,7 +219,7 @@ fn rollout_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<De
     } else {
         words::canary_not_ready(snapshot, &why)
     };
-    Some(analysis::roll_back(
+    Some(rollback::roll_back(
         snapshot,
         outstanding,
         Vec::new(),
@@ -234,7 +241,7 @@ fn primary_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<De
         return None;
     }
     let reason = format!("the primary was not ready for {deadline:#}");
-    Some(analysis::roll_back(
+    Some(rollback::roll_back(
         snapshot,
         outstanding,
         Vec::new(),
@@ -259,7 +266,7 @@ fn unfinished_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option
         step.number,
         objects.join(", ")
     );
-    Some(analysis::roll_back(
+    Some(rollback::roll_back(
         snapshot,
         outstanding,
         Vec::new(),
@@ -274,13 +281,32 @@ fn threshold(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision>
         return None;
     }
     let text = format!("the threshold is {} by now", snapshot.terms.threshold);
-    Some(analysis::roll_back_failed(
+    Some(rollback::roll_back_failed(
         snapshot,
         outstanding,
         Vec::new(),
         &[text],
         failed,
     ))
+}
+
+/// A hook says that the release is to be rolled back. Only an explicit yes does that.
+fn called_back(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+    answers: &Answers,
+) -> Option<Decision> {
+    if snapshot.terms.skip_analysis {
+        return None;
+    }
+    match hooks::asked(snapshot, answers, &[WebhookType::Rollback]) {
+        Answered::NotYet(questions) => Some(ask(questions)),
+        Answered::All(heard) => {
+            let said = heard.into_iter().find(|heard| heard.is_consent)?;
+            let passed = said.answer.passed;
+            Some(rollback::roll_back_by_hook(snapshot, outstanding, passed))
+        }
+    }
 }
 
 /// Another tool takes the traffic off as often as checks may fail: it will not let the release be.
@@ -296,7 +322,7 @@ fn fought_over(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisio
     let by = route_writer(snapshot);
     let by = by.as_deref().unwrap_or("somebody else");
     let reason = format!("the canary's weight was lowered {lowered} times by {by}");
-    Some(analysis::roll_back(
+    Some(rollback::roll_back(
         snapshot,
         outstanding,
         Vec::new(),
@@ -312,7 +338,10 @@ fn cannot_be_lifted(snapshot: &Snapshot) -> bool {
 }
 
 /// There was no evidence for longer than the analysis may be held.
-fn evidence_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decision> {
+pub(super) fn evidence_deadline(
+    snapshot: &Snapshot,
+    outstanding: &Outstanding,
+) -> Option<Decision> {
     let waited = snapshot.waited(wait_of(snapshot, Reason::Evidence))?;
     let deadline = snapshot.terms.hold_deadline;
     if waited < deadline {
@@ -320,7 +349,7 @@ fn evidence_deadline(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<D
     }
     let why = snapshot.status.reason.as_deref().unwrap_or("unknown");
     let reason = format!("the analysis was held for {deadline:#}: {why}");
-    Some(analysis::roll_back(
+    Some(rollback::roll_back(
         snapshot,
         outstanding,
         Vec::new(),

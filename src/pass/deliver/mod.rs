@@ -2,6 +2,7 @@
 //! a second post of the same says nothing twice; the series of a pass; and what outboxes hold.
 
 pub mod alerts;
+pub mod hooks;
 pub mod outbox;
 mod ownership;
 pub mod records;

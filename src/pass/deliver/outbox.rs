@@ -12,13 +12,16 @@ use crate::api::record::{News, OutboxEntry, Refusal};
 use crate::api::status::CanaryStatus;
 use crate::io::Io;
 use crate::io::cluster::{Cluster, Error};
-use crate::objects::CANARY;
+use crate::objects::{CANARY, Names, Policy};
 use crate::pass::claim;
 use crate::pass::deliver::alerts::{self, Alerts};
+use crate::pass::deliver::hooks::{self, Receivers};
 use crate::pass::deliver::ownership::Owner;
 use crate::pass::deliver::records::{self, Records};
 use crate::pass::deliver::reverts::{self, Reverts};
+use crate::pass::observe;
 use crate::pass::report::Report;
+use crate::webhooks;
 
 /// A conflict that comes back this often has another writer who does not stop; the entry stays for
 /// the next pass.
@@ -34,6 +37,8 @@ pub struct Waiting {
     pub own: Entries,
     /// Entries that are somebody's who writes status, to be dropped: by canary, each with the reason.
     foreign: BTreeMap<String, Vec<(News, String)>>,
+    /// The webhooks of canaries for which there is something.
+    receivers: BTreeMap<String, Receivers>,
 }
 
 /// What has arrived, and what was refused, by canary.
@@ -82,9 +87,8 @@ impl OutboxEntry {
     }
 }
 
-/// What waits in the outboxes as the pass read them, or as it left them. `cluster` is what the
-/// settings call this one.
-pub fn waiting(cluster: &str, canaries: &[Canary], report: &Report) -> Waiting {
+/// What waits in the outboxes as the pass read them, or as it left them.
+pub fn waiting(policy: &Policy, canaries: &[Canary], report: &Report) -> Waiting {
     let read: BTreeMap<String, &Canary> = canaries
         .iter()
         .map(|canary| (crate::pass::name_of(canary), canary))
@@ -102,7 +106,15 @@ pub fn waiting(cluster: &str, canaries: &[Canary], report: &Report) -> Waiting {
             continue;
         }
         let entries: Vec<_> = status.outbox.iter().filter_map(entry).collect();
-        let owner = Owner::of(cluster, canary, status, &entries);
+        let owner = Owner::of(&policy.cluster_name, canary, status, &entries);
+        let is_hook = |place: &String| webhooks::hook_at(place).is_some();
+        if entries.iter().any(|entry| entry.to.iter().any(is_hook)) {
+            let receivers = Receivers {
+                names: Names::of(canary),
+                hooks: observe::hooks(canary, policy).unwrap_or_default(),
+            };
+            waiting.receivers.insert(handled.canary.clone(), receivers);
+        }
         for entry in entries {
             let name = handled.canary.clone();
             match owner.foreign(&entry) {
@@ -172,7 +184,7 @@ pub async fn deliver(
     waiting: &Waiting,
 ) -> Vec<String> {
     let foreign = drop_foreign(cluster, &waiting.foreign).await;
-    let waiting = &waiting.own;
+    let (receivers, waiting) = (&waiting.receivers, &waiting.own);
     // Git may take long, and would have what was said meanwhile be said again.
     let to_git = async {
         let Some(records) = &places.records else {
@@ -198,8 +210,14 @@ pub async fn deliver(
         problems.extend(forget_all(cluster, &delivered).await);
         problems
     };
-    let (of_git, of_source, of_channels) = tokio::join!(to_git, to_source, to_channels);
-    [foreign, of_git, of_source, of_channels].concat()
+    let to_hooks = async {
+        let (delivered, mut problems) = hooks::deliver(io, cluster, receivers, waiting).await;
+        problems.extend(forget_all(cluster, &delivered).await);
+        problems
+    };
+    let (of_git, of_source, of_channels, of_hooks) =
+        tokio::join!(to_git, to_source, to_channels, to_hooks);
+    [foreign, of_git, of_source, of_channels, of_hooks].concat()
 }
 
 /// Takes out of the outboxes what is not their Canaries', says what it was, and counts it.

@@ -32,6 +32,7 @@ use crate::{routers, workloads};
 use restored::Promotions;
 
 pub use canary::snapshot;
+pub use problems::hooks;
 
 /// Lists of namespaces that are under way together.
 const LISTS_AT_ONCE: usize = 8;

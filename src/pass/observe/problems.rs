@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::metrics::{self, Check, Sources};
 use crate::objects::metadata::{self, Ownership};
@@ -15,6 +14,7 @@ use crate::objects::{
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Terms, layout};
 use crate::routers::{self, Router};
+use crate::webhooks::{self, Hook};
 use crate::workloads::{self, Autoscaler, Workload};
 
 /// The plug-ins and terms that a Canary names, and what is wrong with it. Whatever that is, what
@@ -22,6 +22,7 @@ use crate::workloads::{self, Autoscaler, Workload};
 pub(super) struct Resolved {
     pub(super) terms: Terms,
     pub(super) checks: Vec<Check>,
+    pub(super) hooks: Vec<Hook>,
     pub(super) router: &'static dyn Router,
     pub(super) workload: &'static dyn Workload,
     pub(super) autoscaler: Option<&'static dyn Autoscaler>,
@@ -73,6 +74,10 @@ pub(super) fn resolve(
         .ok()
         .flatten();
     problems.extend(unsupported(canary));
+    let hooks = hooks(canary, policy).unwrap_or_else(|wrong| {
+        problems.extend(wrong);
+        Vec::new()
+    });
     problems.extend(
         wanted_router.iter().flat_map(|router| {
             routers::problems(*router, canary, layout::provider(canary, policy))
@@ -105,6 +110,7 @@ pub(super) fn resolve(
     Ok(Resolved {
         terms,
         checks,
+        hooks,
         router,
         workload,
         autoscaler,
@@ -136,6 +142,18 @@ fn last_valid(
     (terms, metrics::checks(&view, sources).checks)
 }
 
+/// The webhooks of a Canary.
+pub fn hooks(canary: &Canary, policy: &Policy) -> Result<Vec<Hook>, Vec<Problem>> {
+    let spec = &canary.spec;
+    let (path, analysis) = match (&spec.analysis, &spec.canary_analysis) {
+        (Some(analysis), _) => ("spec.analysis", analysis),
+        (None, Some(analysis)) => ("spec.canaryAnalysis", analysis),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let path = format!("{path}.webhooks");
+    webhooks::hooks(&path, &analysis.webhooks, policy.insecure_webhooks)
+}
+
 /// Fields that ask for something which this version does not do: never ignored.
 fn unsupported(canary: &Canary) -> Vec<Problem> {
     let spec = &canary.spec;
@@ -150,21 +168,6 @@ fn unsupported(canary: &Canary) -> Vec<Problem> {
         Some(_) => {}
     }
     problems.extend(bounds_of_scaler(canary));
-    let analyses: [(&str, &Option<Analysis>); 2] = [
-        ("spec.analysis", &spec.analysis),
-        ("spec.canaryAnalysis", &spec.canary_analysis),
-    ];
-    for (path, analysis) in analyses {
-        let Some(analysis) = analysis else { continue };
-        for (index, webhook) in analysis.webhooks.iter().enumerate() {
-            let field = format!("{path}.webhooks[{index}]");
-            let why = format!(
-                "webhook \"{}\" is not supported by this version",
-                webhook.name
-            );
-            problems.push(Problem::field(&field, why));
-        }
-    }
     problems
 }
 

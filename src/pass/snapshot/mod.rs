@@ -20,6 +20,7 @@ use crate::objects::{
 use crate::pass::desired::{self, Desired};
 use crate::pass::terms::Terms;
 use crate::routers::Router;
+use crate::webhooks::Hook;
 use crate::workloads::{Autoscaler, Readiness, ReadinessRules, Side, Sides, Workload};
 
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub terms: Terms,
     /// The checks that can be asked.
     pub checks: Vec<Check>,
+    /// The webhooks of the Canary; none where one of them is not valid.
+    pub hooks: Vec<Hook>,
     pub router: &'static dyn Router,
     pub workload: &'static dyn Workload,
     pub autoscaler: Option<&'static dyn Autoscaler>,

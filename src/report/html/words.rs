@@ -37,6 +37,7 @@ pub(super) fn verdict(verdict: Verdict) -> (&'static str, &'static str) {
         Verdict::NoData => ("h", "no data"),
         Verdict::TooLittleData => ("h", "too little data"),
         Verdict::Error => ("h", "error"),
+        Verdict::Pending => ("h", "pending"),
     }
 }
 

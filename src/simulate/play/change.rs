@@ -34,6 +34,10 @@ impl Play {
                 self.world.lock().metrics = metrics.clone();
                 Ok(())
             }
+            Event::Hooks(hooks) => {
+                self.world.lock().hooks = hooks.clone();
+                Ok(())
+            }
             Event::Stuck(tag) => {
                 self.never_ready(tag, "");
                 Ok(())

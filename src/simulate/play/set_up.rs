@@ -40,6 +40,7 @@ impl Play {
                 .map_err(|error| unusable(scenario.cluster_file(), error))?;
             fill(&mut state.cluster, &scenario, begun)?;
             state.metrics = script.metrics.clone();
+            state.hooks = script.hooks.clone();
             if let Some(seconds) = script.pod_seconds {
                 state.behaviour.ready_after = SignedDuration::from_secs(seconds);
             }

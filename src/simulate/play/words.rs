@@ -3,12 +3,14 @@
 use std::num::NonZeroU32;
 
 use crate::simulate::scenario::answers::{Answer, Metrics};
+use crate::simulate::scenario::hooks::Hooks;
 use crate::simulate::scenario::{Event, Refuse, Selection, Subresource, WriteVerb};
 
 pub(super) fn words(event: &Event) -> String {
     match event {
         Event::Image(tag) => format!("image {tag}"),
         Event::Metrics(metrics) => answers(metrics),
+        Event::Hooks(hooks) => said_by_hooks(hooks),
         Event::Stuck(tag) => format!("pods of {tag} never become ready"),
         Event::PrimaryStuck(tag) => format!("pods of the primary with {tag} never become ready"),
         Event::Unstuck(tag) => format!("pods of {tag} become ready after all"),
@@ -39,6 +41,15 @@ pub(super) fn words(event: &Event) -> String {
             String::new()
         }
     }
+}
+
+fn said_by_hooks(hooks: &Hooks) -> String {
+    if hooks.by_name.is_empty() {
+        return format!("every webhook {}", hooks.others);
+    }
+    let said = hooks.by_name.iter();
+    let said = said.map(|(name, answer)| format!("webhook {name} {answer}"));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn answers(metrics: &Metrics) -> String {

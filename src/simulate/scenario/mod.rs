@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use self::answers::Metrics;
 use self::expected::Expect;
+use self::hooks::Hooks;
 use self::yaml::Manifest;
 use crate::api::status::Phase;
 
@@ -18,6 +19,7 @@ pub use self::yaml::Unusable;
 
 pub mod answers;
 pub mod expected;
+pub mod hooks;
 pub mod yaml;
 
 /// What happens in a scenario, in order.
@@ -34,6 +36,9 @@ pub struct Script {
     /// What the metrics system answers from the start.
     #[serde(default)]
     pub metrics: Metrics,
+    /// What webhooks answer from the start: consent if left out.
+    #[serde(default)]
+    pub hooks: Hooks,
     /// Seconds until a pod that becomes ready is ready.
     pub pod_seconds: Option<i64>,
     pub steps: Vec<Event>,
@@ -59,6 +64,8 @@ pub enum Event {
     Image(String),
     /// The metrics system answers so from now on.
     Metrics(Metrics),
+    /// Webhooks answer so from now on.
+    Hooks(Hooks),
     /// Pods of images with this tag never become ready, from now on.
     Stuck(String),
     /// Pods of the primary with this tag never become ready, from now on.

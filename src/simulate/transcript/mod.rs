@@ -174,7 +174,11 @@ fn check(check: &CheckStatus) -> String {
         Verdict::Pass => "✓",
         Verdict::Fail => "✗",
         Verdict::NoData | Verdict::TooLittleData | Verdict::Error => "?",
+        Verdict::Pending => "…",
     };
+    if check.hook.is_some() {
+        return format!("{mark} {}", check.metric);
+    }
     let threshold = check.threshold.as_deref().unwrap_or_default();
     let threshold = threshold.replace(">=", "≥").replace("<=", "≤");
     match check.value {

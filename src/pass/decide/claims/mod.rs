@@ -8,7 +8,7 @@ pub(super) mod outstanding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::{
-    CanaryStatus, CheckStatus, EventType, Phase, StepEvent, TargetScale, Totals,
+    CanaryStatus, CheckStatus, EventType, PendingHook, Phase, StepEvent, TargetScale, Totals,
 };
 use crate::pass::snapshot::{Revision, Snapshot};
 use crate::pass::step::{Decision, Step};
@@ -98,6 +98,13 @@ impl<'a> Claim<'a> {
         self.status.failed_checks = Some(0);
         self.status.held_checks = None;
         self.status.waits = None;
+        self.status.hooks.clear();
+        self
+    }
+
+    /// The webhooks that have not consented in this pass.
+    pub(super) fn hooks(mut self, pending: Vec<PendingHook>) -> Self {
+        self.status.hooks = pending;
         self
     }
 
@@ -202,6 +209,10 @@ impl<'a> Claim<'a> {
 
     pub(super) fn normal(self, message: String) -> Self {
         self.event(NORMAL, message, false)
+    }
+
+    pub(super) fn normals(self, messages: impl IntoIterator<Item = String>) -> Self {
+        messages.into_iter().fold(self, Self::normal)
     }
 
     pub(super) fn warning(self, message: String) -> Self {

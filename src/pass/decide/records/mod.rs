@@ -3,6 +3,7 @@
 //! without the other.
 
 mod reverts;
+mod told;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
@@ -10,17 +11,20 @@ use serde_json::Value;
 use crate::api::analysis::AlertReference;
 use crate::api::crd::stored_record;
 use crate::api::record::{
-    Check, Evidence, News, OutboxEntry, Outcome, Record, Release, Terms, Told, VERSION, Version,
+    Check, Evidence, News, OutboxEntry, Outcome, Record, Release, Terms, VERSION, Version,
 };
 use crate::api::status::{CanaryStatus, Phase, Step};
 use crate::notifiers;
-use crate::objects::hash::identifier;
 use crate::objects::metadata::{FIELD_MANAGER, writers};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::terms::{self, Strategy};
 use crate::records;
+use crate::webhooks::Hook;
 
 use super::conditions;
+use told::{call_back, tell_events};
+
+pub(super) use told::checksum;
 
 /// Steps that a release remembers.
 const STEPS_MAX: usize = 32;
@@ -39,6 +43,7 @@ const COMMIT_TIME: &str = "flagger.app/commit-time";
 /// those of an earlier one.
 pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, asked: bool) {
     tell_events(snapshot, status, step);
+    call_back(snapshot, status, step);
     if !is_anybody_told(snapshot) {
         return;
     }
@@ -82,31 +87,6 @@ pub(super) fn note(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step, 
         None if begins_to_hold(snapshot, status) => record(snapshot, status, step, Outcome::Held),
         None => {}
     }
-}
-
-/// The Events of this step, for the webhook that is told of each.
-fn tell_events(snapshot: &Snapshot, status: &mut CanaryStatus, step: &Step) {
-    let (Some(place), Some(phase)) = (&snapshot.policy.event_webhook, status.phase) else {
-        return;
-    };
-    if step.events.is_empty() {
-        return;
-    }
-    let names = &snapshot.names;
-    let configs = status.tracked_configs.iter().flatten();
-    let revision: Vec<_> = configs.map(|(name, sum)| format!("{name} {sum}")).collect();
-    let template = status.last_applied_spec.clone().unwrap_or_default();
-    let told = Told {
-        namespace: names.namespace.clone(),
-        name: names.canary.clone(),
-        uid: names.uid.clone(),
-        step: step.number,
-        time: step.time.clone(),
-        phase,
-        checksum: identifier(&[&template, &revision.join("\n")]),
-        events: step.events.clone(),
-    };
-    wait(snapshot, status, vec![place.clone()], News::Told(told));
 }
 
 /// Whether there is somebody who hears of this canary's releases.
@@ -157,7 +137,21 @@ fn places(snapshot: &Snapshot, outcome: Outcome) -> Vec<String> {
 fn begins_to_hold(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
     let held = |status: &CanaryStatus| status.held_checks.unwrap_or(0);
     let limit = snapshot.terms.error_threshold;
-    held(&snapshot.status) < limit && held(status) >= limit
+    (held(&snapshot.status) < limit && held(status) >= limit) || meets_a_gate(snapshot, status)
+}
+
+/// Whether a gate was found closed with this claim that people are to hear of.
+fn meets_a_gate(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
+    let is_noted = |status: &CanaryStatus, hook: &Hook| {
+        let mut notes = status.hooks.iter();
+        notes.any(|note| note.id == hook.id)
+    };
+    snapshot.hooks.iter().any(|hook| {
+        hook.is_gate()
+            && !hook.mute_alert
+            && is_noted(status, hook)
+            && !is_noted(&snapshot.status, hook)
+    })
 }
 
 /// Whether a release begins: another revision is acted upon than before.
@@ -182,6 +176,10 @@ fn outcome(before: &CanaryStatus, after: &CanaryStatus) -> Option<Outcome> {
         return None;
     }
     let reason = conditions::reason(after);
+    // Nothing has begun that could end.
+    if before.phase == Some(Phase::Waiting) && after.phase == Some(Phase::Succeeded) {
+        return None;
+    }
     match after.phase? {
         Phase::Initialized => Some(Outcome::Initialized),
         Phase::Succeeded if reason == conditions::REVERTED => Some(Outcome::Reverted),

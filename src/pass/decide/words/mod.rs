@@ -140,11 +140,26 @@ pub(super) fn reverted(names: &Names) -> String {
     )
 }
 
+/// Ours: Flagger asks on for what was taken back.
+pub(super) fn withdrawn(names: &Names) -> String {
+    let Names {
+        target, namespace, ..
+    } = names;
+    format!("{target}.{namespace} was set back to the promoted revision before it was approved")
+}
+
 pub(super) fn threshold_reached(names: &Names, failed: i64) -> String {
     let Names {
         canary, namespace, ..
     } = names;
     format!("Rolling back {canary}.{namespace} failed checks threshold reached {failed}")
+}
+
+pub(super) fn called_back(names: &Names) -> String {
+    let Names {
+        canary, namespace, ..
+    } = names;
+    format!("Rolling back {canary}.{namespace} manual webhook invoked")
 }
 
 pub(super) fn failed(names: &Names) -> String {

@@ -20,7 +20,7 @@ use crate::notifiers::{self, Channel, Link, News, event};
 use crate::pass::deliver::outbox::{Delivered, Entries};
 
 mod opened;
-mod refusals;
+pub(super) mod refusals;
 
 use opened::{Opened, open};
 

@@ -12,7 +12,7 @@ const REFUSED_FIRST: SignedDuration = SignedDuration::from_mins(2);
 const REFUSED_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// One more refusal after those before, and when the message is sent again.
-pub(super) fn another(before: Option<&Refusal>, now: Timestamp) -> Refusal {
+pub(in crate::pass::deliver) fn another(before: Option<&Refusal>, now: Timestamp) -> Refusal {
     let earlier = before.map_or(0, |refusal| refusal.times);
     let factor = 1_i32.checked_shl(earlier.min(16)).unwrap_or(i32::MAX);
     let wait = REFUSED_FIRST.saturating_mul(factor).min(REFUSED_MAX);
@@ -23,7 +23,7 @@ pub(super) fn another(before: Option<&Refusal>, now: Timestamp) -> Refusal {
 }
 
 /// A refusal in words.
-pub(super) fn described(refusal: &Refusal) -> String {
+pub(in crate::pass::deliver) fn described(refusal: &Refusal) -> String {
     let times = match refusal.times {
         1 => "once".to_owned(),
         times => format!("{times} times"),

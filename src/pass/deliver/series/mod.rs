@@ -105,6 +105,7 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::NoData => "noData",
         Verdict::TooLittleData => "tooLittleData",
         Verdict::Error => "error",
+        Verdict::Pending => "pending",
     }
 }
 
