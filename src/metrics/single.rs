@@ -109,28 +109,26 @@ pub(super) struct Points {
 impl Points {
     /// The newest number of a time that has ended: of one that has not, a part is there.
     ///
-    /// Without a step it is the time between the last two, and of a single one the check's window.
+    /// Without a step it is the least time between two, and of a single one the check's window.
     pub(super) fn newest(&self, check: &Check, now: f64) -> Measured {
         let window = check.interval.as_secs_f64();
-        let between = match &*self.points {
-            [.., (before, _), (last, _)] if last > before => Some(last - before),
-            _ => None,
-        };
+        let gaps = self.points.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        let between = gaps.filter(|gap| *gap > 0.0).reduce(f64::min);
         let step = self.step.or(between).unwrap_or(window);
         let known = self.points.iter().rev();
         let mut known = known.filter_map(|(begin, value)| Some((*begin, (*value)?)));
         let Some((newest, _)) = known.clone().next() else {
             return Measured::NoData(NO_VALUES.to_owned());
         };
+        if newest > now + STALE_SECONDS {
+            return Measured::NoData(format!("the value is {:.0}s in the future", newest - now));
+        }
         let Some((begin, number)) = known.find(|(begin, _)| begin + step <= now) else {
             let why =
                 "the only value is of a time that has not ended; let the query look back further";
             return Measured::NoData(why.to_owned());
         };
         let age = now - begin - step;
-        if newest > now + STALE_SECONDS {
-            return Measured::NoData(format!("the value is {:.0}s in the future", newest - now));
-        }
         if age > window + STALE_SECONDS {
             return Measured::NoData(format!("the value is {age:.0}s old"));
         }

@@ -180,6 +180,10 @@ impl Names {
 
 /// What the settings say about generated objects and about judging, for every canary alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting that is on or off by itself"
+)]
 pub struct Policy {
     /// The routing provider of a Canary that names none.
     pub mesh_provider: String,

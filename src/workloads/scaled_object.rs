@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::api::canary::AutoscalerReference;
-use crate::objects::metadata;
+use crate::objects::metadata::{self, Ownership};
 use crate::objects::{Key, Kind, Names, Problem, Rank, View, Wanted, owner_reference};
 use crate::workloads::Autoscaler;
 
@@ -73,6 +73,10 @@ impl Autoscaler for ScaledObject {
             let key = users_key(&reference.name);
             Problem::field("spec.autoscalerRef", format!("{key} does not exist"))
         })?;
+        if metadata::ownership(users, view.names) == Ownership::Anothers {
+            let key = users_key(&reference.name);
+            return Err(metadata::controlled_by_another(&key, users));
+        }
         let key = primary_key(&reference.name);
         let mut object = match view.object(key.kind, &key.name) {
             Some(live) => {
@@ -112,6 +116,10 @@ impl Autoscaler for ScaledObject {
     fn hold(&self, view: &View<'_>, is_held: bool) -> Option<Wanted> {
         let reference = view.canary.spec.autoscaler_ref.as_ref()?;
         let users = view.object(self.kind(), &reference.name)?;
+        // What another controller makes is not ours to pause; `render` says so.
+        if metadata::ownership(users, view.names) == Ownership::Anothers {
+            return None;
+        }
         let mut object = users.clone();
         let mut annotations = metadata::annotations(users);
         if is_held {

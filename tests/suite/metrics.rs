@@ -211,7 +211,10 @@ fn check(data: &Value) -> Check {
             _ => Unit::Plain,
         },
         source: "istio".to_owned(),
-        author: Author::BuiltIn,
+        author: match metric {
+            "request-success-rate" | "request-duration" => Author::BuiltIn,
+            _ => Author::Template("errors.test".to_owned()),
+        },
         access: Access::default(),
     }
 }

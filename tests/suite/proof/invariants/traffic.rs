@@ -194,7 +194,7 @@ pub(super) fn t11_only_our_own_objects(moment: &Moment<'_>) -> Result<(), String
     let controller = controller.and_then(|owner| owner["uid"].as_str());
     let may_be_adopted = matches!(
         moment.role,
-        Role::Apex | Role::Service | Role::Route | Role::Rule
+        Role::Apex | Role::Service | Role::Route | Role::Rule | Role::UsersScaler
     );
     match controller {
         Some(uid) if uid == moment.release.names.uid => Ok(()),
