@@ -356,17 +356,15 @@ impl Case {
     fn primary(&self) -> Value {
         let workload = workloads::workload(&self.canary).unwrap();
         let view = self.view();
-        match view.object(workload.kind(), &self.names.primary) {
-            Some(primary) => primary.clone(),
-            None => {
-                let create = PrimaryIntent::Create {
-                    template: None,
-                    replicas_min: None,
-                    flagger_id: "step-1".to_owned(),
-                };
-                side_as(&view, &self.names.primary, create, TargetIntent::AsItIs).unwrap()
-            }
+        if let Some(primary) = view.object(workload.kind(), &self.names.primary) {
+            return primary.clone();
         }
+        let create = PrimaryIntent::Create {
+            template: None,
+            replicas_min: None,
+            flagger_id: "step-1".to_owned(),
+        };
+        side_as(&view, &self.names.primary, create, TargetIntent::AsItIs).unwrap()
     }
 
     /// What is written, and that it is then as it should be.

@@ -1,5 +1,5 @@
-//! What a workload shows: the same of a Deployment, which has replicas, and of a DaemonSet, which is
-//! put to zero by a node label that no node has.
+//! What a workload shows: the same of a Deployment, which has replicas, and of a `DaemonSet`, which
+//! is put to zero by a node label that no node has.
 
 use davy::objects::hash::template_hash;
 use serde_json::Value;
