@@ -201,7 +201,7 @@ pub fn providers() -> impl Iterator<Item = &'static dyn Provider> {
 pub fn provider_of(name: &str) -> Result<&'static dyn Provider, String> {
     let found = providers().find(|provider| provider.name() == name);
     found.ok_or_else(|| {
-        let known: Vec<_> = providers().map(|provider| provider.name()).collect();
+        let known: Vec<_> = providers().map(Provider::name).collect();
         let known = known.join(", ");
         format!("{name:?} is not supported by this version; known are {known}")
     })

@@ -140,9 +140,8 @@ fn is_whole(text: &str) -> Result<(), String> {
             '[' => open.push(']'),
             '{' => open.push('}'),
             ')' | ']' | '}' => {
-                if open.pop() != Some(character) {
-                    return Err(format!("{text:?} closes what it has not opened"));
-                }
+                let closed = open.pop().filter(|closed| *closed == character);
+                closed.ok_or_else(|| format!("{text:?} closes what it has not opened"))?;
             }
             '#' => return Err(format!("{text:?} begins a comment")),
             _ => {}

@@ -74,13 +74,12 @@ impl Router for Traefik {
     }
 
     fn render(&self, view: &View<'_>, traffic: Traffic) -> Vec<Wanted> {
-        let object = match view.object(&TRAEFIK_SERVICE, &view.names.apex) {
-            Some(live) => edited(view, live, traffic.canary.min(100)),
-            None => {
-                let services = split(view, &[], traffic.canary.min(100));
-                let spec = json!({ "weighted": { "services": services } });
-                apex::new_route(view, &TRAEFIK_SERVICE, &spec)
-            }
+        let object = if let Some(live) = view.object(&TRAEFIK_SERVICE, &view.names.apex) {
+            edited(view, live, traffic.canary.min(100))
+        } else {
+            let services = split(view, &[], traffic.canary.min(100));
+            let spec = json!({ "weighted": { "services": services } });
+            apex::new_route(view, &TRAEFIK_SERVICE, &spec)
         };
         vec![wanted(view, object)]
     }

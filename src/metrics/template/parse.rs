@@ -74,7 +74,8 @@ pub(super) fn parse(template: &str) -> Result<Vec<Node>, String> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Eof,
-    End,
+    /// `{{end}}`.
+    Here,
     Else,
     ElseIf,
     ElseWith,
@@ -84,7 +85,7 @@ impl End {
     fn word(self) -> &'static str {
         match self {
             Self::Eof => "",
-            Self::End => "end",
+            Self::Here => "end",
             Self::Else => "else",
             Self::ElseIf => "else if",
             Self::ElseWith => "else with",
@@ -182,7 +183,7 @@ impl Parser {
             "end" => {
                 self.at += 1;
                 self.closed("end")?;
-                return Ok(Some(End::End));
+                return Ok(Some(End::Here));
             }
             "else" => return self.otherwise().map(Some),
             "break" | "continue" => {
@@ -244,9 +245,9 @@ impl Parser {
         let (then, end) = self.list()?;
         self.ranges -= usize::from(control == Control::Range);
         let otherwise = match (end, control) {
-            (End::End, _) => Vec::new(),
+            (End::Here, _) => Vec::new(),
             (End::Else, _) => match self.list()? {
-                (nodes, End::End) => nodes,
+                (nodes, End::Here) => nodes,
                 (_, End::Eof) => return Err("an action is not ended by {{end}}".to_owned()),
                 (_, end) => return Err(format!("{{{{{}}}}} after {{{{else}}}}", end.word())),
             },

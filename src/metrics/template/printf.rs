@@ -1,6 +1,8 @@
 //! Go's `print` and `printf`, for the values that a template has. A verb that does not fit its
 //! argument is no error there: it is written as `%!d(string=podinfo)`, and so it is here.
 
+use std::fmt::Write as _;
+
 use super::value::{Value, general, not_finite, with_exponent};
 
 /// Digits and blanks that a format may ask for.
@@ -23,6 +25,7 @@ pub(super) fn print(arguments: &[Value]) -> String {
 
 /// What stands between `%` and its verb.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of Go's")]
 struct Spec {
     minus: bool,
     plus: bool,
@@ -194,16 +197,18 @@ fn of_text(spec: Spec, verb: char, text: &str) -> Result<Option<String>, String>
         'x' | 'X' if spec.space || spec.precision.is_some() => {
             return Err(format!("flags of %{verb} for a string are not supported"));
         }
-        'x' => padded(
-            plain,
-            text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        ),
-        'X' => padded(
-            plain,
-            text.bytes().map(|byte| format!("{byte:02X}")).collect(),
-        ),
+        'x' => padded(plain, hexadecimal(text)),
+        'X' => padded(plain, hexadecimal(text).to_ascii_uppercase()),
         _ => return Ok(None),
     }))
+}
+
+/// The bytes of a string, two digits each.
+fn hexadecimal(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// A string in Go's quotes.
@@ -222,7 +227,7 @@ fn quoted(text: &str) -> Result<String, String> {
             '\u{b}' => quoted.push_str("\\v"),
             ' '..='~' => quoted.push(character),
             control if control < ' ' || control == '\u{7f}' => {
-                quoted.push_str(&format!("\\x{:02x}", u32::from(control)));
+                let _ = write!(quoted, "\\x{:02x}", u32::from(control));
             }
             letter if letter.is_alphanumeric() => quoted.push(letter),
             other => return Err(format!("%q of {other:?} is not supported")),
