@@ -54,7 +54,7 @@ use crate::proof::draw::Draw;
 use crate::proof::invariants::{Committed, in_words};
 use crate::proof::stage::stops::tell;
 use crate::proof::stage::wire::revision;
-use crate::proof::stage::{Story, folders, stories};
+use crate::proof::stage::{Story, stories};
 use crate::tier::is_thorough;
 
 use disturbance::{Class, Disturbance, all};
@@ -158,7 +158,7 @@ fn every_disturbance_happens_somewhere() {
 fn an_undisturbed_story_breaks_none() {
     let began = Instant::now();
     let mut tally = Tally::default();
-    for folder in folders() {
+    for folder in stories() {
         let mut history = History::of(&Story::read(&folder));
         while history.story.come_to_pass() && !history.is_broken() {
             history.pass();
