@@ -89,7 +89,9 @@ fn has_passed(moment: &Moment<'_>, claim: &Claim) -> Result<(), String> {
         Some("noData" | "tooLittleData") => bears_no_data,
         _ => false,
     };
-    if checks.len() != moment.release.metrics() || !checks.iter().all(passed) {
+    // What hooks have answered stands beside the metrics.
+    let of_metrics = checks.iter().filter(|check| check["hook"].is_null());
+    if of_metrics.count() != moment.release.metrics() || !checks.iter().all(passed) {
         return Err(format!("{} goes further on {checks:?}", claim.number));
     }
     Ok(())
