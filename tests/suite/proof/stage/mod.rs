@@ -85,7 +85,7 @@ const EVERYDAY: [&str; 4] = [
 ];
 
 /// Stories that the proofs have not been run with yet, by how their folders begin: those of webhooks,
-/// templates, DaemonSets, KEDA and the newer routers. What the scenarios and the recordings say of
+/// templates, `DaemonSet`s, KEDA and the newer routers. What the scenarios and the recordings say of
 /// them holds; that they bear every kill, fault and order of passes is NOT shown.
 /// `TEST_DAVY_STORY=scenarios/hook-late` tries one.
 const UNPROVEN: [&str; 9] = [
