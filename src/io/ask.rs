@@ -10,9 +10,10 @@ use tower::ServiceExt;
 use crate::io::Io;
 use crate::metrics::{Check, Measured, Next, Provider, Reply, System};
 
-/// All checks of a call are answered within this time, or are errors. The wire's own limit for
-/// one request is shorter; this one is for queues.
+/// So many checks are answered within this time, or are errors. The wire's own limit for one request
+/// is shorter; this one is for queues.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
+const ASK_DEADLINE_CHECKS: u32 = 64;
 
 /// Requests to metrics systems at one time: Prometheus runs 20 queries at once by default.
 const ASK_CONCURRENCY: usize = 16;
@@ -20,25 +21,18 @@ const ASK_CONCURRENCY: usize = 16;
 /// A provider that wants more rounds than this would never be done.
 const ASK_ROUNDS: usize = 8;
 
-/// Asks a metrics system all checks, concurrently; one measurement for each, in order.
+/// Asks a metrics system all checks, concurrently; one measurement for each, in order. `limit` is the
+/// longest time for all of them.
 ///
-/// On failure: trouble with a request is the measurement `Error` of its check alone.
+/// On failure: trouble with a request is the measurement `Error` of the checks that it is for.
 pub async fn ask(
     io: &Io,
     provider: &dyn Provider,
     checks: &[Check],
     now: Timestamp,
-) -> Vec<Measured> {
-    ask_within(ASK_DEADLINE, io, provider, checks, now).await
-}
-
-async fn ask_within(
     limit: Duration,
-    io: &Io,
-    provider: &dyn Provider,
-    checks: &[Check],
-    now: Timestamp,
 ) -> Vec<Measured> {
+    let limit = limit.min(limit_for(checks.len()));
     let deadline = tokio::time::Instant::now() + limit;
     let mut replies = Vec::new();
     for _ in 0..ASK_ROUNDS {
@@ -56,15 +50,26 @@ async fn ask_within(
     vec![Measured::Error(endless); checks.len()]
 }
 
-/// Whether each of these metrics systems answers at all, or why not: in order, asked at the same time.
+/// Many questions have more time than few.
+fn limit_for(checks: usize) -> Duration {
+    let checks = u32::try_from(checks).unwrap_or(u32::MAX);
+    ASK_DEADLINE.saturating_mul(checks.div_ceil(ASK_DEADLINE_CHECKS).max(1))
+}
+
+/// Whether each of these metrics systems answers at all, or why not: in order, asked at the same time,
+/// and within `limit`.
 pub async fn probe(
     io: &Io,
     provider: &dyn Provider,
     systems: Vec<System>,
+    limit: Duration,
 ) -> Vec<Result<(), String>> {
+    let limit = limit.min(limit_for(systems.len()));
+    let deadline = tokio::time::Instant::now() + limit;
     let probes = stream::iter(systems).map(async |system: System| {
         let request = provider.probe(&system.address, system.origin)?;
-        provider.online(&reply(io, request).await)
+        let answer = tokio::time::timeout_at(deadline, reply(io, request)).await;
+        provider.online(&answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}"))))
     });
     probes.buffered(ASK_CONCURRENCY).collect().await
 }
@@ -89,7 +94,7 @@ mod tests {
     use tokio::sync::Barrier;
     use tower::service_fn;
 
-    use super::{ask, ask_within, probe};
+    use super::{ASK_DEADLINE, ask, probe};
     use crate::io::clock::Clock;
     use crate::io::{Io, Wire, WireError};
     use crate::metrics::{Check, Measured, Next, Origin, Provider, Reply, System, Unit, provider};
@@ -145,7 +150,7 @@ mod tests {
         });
         let measured = tokio::spawn(async move {
             let checks = [check("a", "1"), check("b", "2"), check("a", "3")];
-            ask(&io, provider(), &checks, NOW).await
+            ask(&io, provider(), &checks, NOW, ASK_DEADLINE).await
         });
         assert_eq!(
             measured.await.unwrap(),
@@ -166,7 +171,7 @@ mod tests {
         });
         let checks = [check("late", "1"), check("down", "1"), check("up", "1")];
         let limit = Duration::from_millis(50);
-        let measured = ask_within(limit, &io, provider(), &checks, NOW).await;
+        let measured = ask(&io, provider(), &checks, NOW, limit).await;
         let error = |why: &str| Measured::Error(why.to_owned());
         let expected = [
             error("no answer within 50ms"),
@@ -186,7 +191,7 @@ mod tests {
             address: address.to_owned(),
             origin: Origin::Settings,
         });
-        let probed = probe(&io, provider(), systems.into()).await;
+        let probed = probe(&io, provider(), systems.into(), ASK_DEADLINE).await;
         assert_eq!(probed, [Ok(()), Err("connection refused".to_owned())]);
     }
 
@@ -213,7 +218,8 @@ mod tests {
     #[tokio::test]
     async fn a_provider_that_is_never_done_is_an_error() {
         let io = io(async |_| Ok(String::new()));
-        let measured = ask(&io, &Endless, &[check("a", "1"), check("a", "2")], NOW).await;
+        let checks = [check("a", "1"), check("a", "2")];
+        let measured = ask(&io, &Endless, &checks, NOW, ASK_DEADLINE).await;
         let endless = Measured::Error("endless was not done after 8 rounds".to_owned());
         assert_eq!(measured, [endless.clone(), endless]);
     }
