@@ -114,6 +114,7 @@ mod tests {
             max: None,
             unit: Unit::Percent,
             source: "istio".to_owned(),
+            batch: None,
         }
     }
 

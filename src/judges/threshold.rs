@@ -92,6 +92,7 @@ mod tests {
             max,
             unit,
             source: String::new(),
+            batch: None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
 use crate::api::checks::{Metric, ThresholdRange};
 use crate::metrics::observers::{self, Observer};
-use crate::metrics::{Check, Origin, Unit, prometheus, promql};
+use crate::metrics::{Batch, Check, Origin, Unit, batch, prometheus, promql};
 use crate::objects::{Problem, View, duration};
 
 /// The names that need no query, with whose queries they mean: the canary's routing provider's,
@@ -108,13 +108,20 @@ fn check(
     let (address, origin) = address(view.canary, metrics_server)?;
     let render =
         |template: &str| promql::render(template, |name| variable(view, interval_text, name));
-    let (query, only_failures, scale) = match unit {
-        Unit::Milliseconds => (render(observer.duration)?, None, observer.duration_scale),
-        Unit::Percent | Unit::Plain => {
-            let failures = observer.only_failures().map(|template| render(&template));
-            (render(observer.success_rate)?, failures.transpose()?, 1.0)
-        }
+    let (template, failures, scale) = match unit {
+        Unit::Milliseconds => (observer.duration, None, observer.duration_scale),
+        Unit::Percent | Unit::Plain => (observer.success_rate, observer.only_failures(), 1.0),
     };
+    let query = render(template)?;
+    let only_failures = failures.as_deref().map(render).transpose()?;
+    let shape = batch::shape(template, failures.as_deref(), interval_text);
+    let batch = shape.and_then(|(shape, workload)| {
+        Some(Batch {
+            shape,
+            namespace: view.names.namespace.clone(),
+            workload: variable(view, interval_text, workload)?,
+        })
+    });
     Ok(Check {
         metric: metric.name.clone(),
         address,
@@ -127,6 +134,7 @@ fn check(
         max,
         unit,
         source: source.to_owned(),
+        batch,
     })
 }
 

@@ -9,11 +9,15 @@ use jiff::Timestamp;
 use crate::api::status::{CheckStatus, Verdict};
 use crate::objects::{Names, Problem, View};
 
+mod batch;
 pub mod builtin;
 mod halt;
 mod observers;
 pub mod prometheus;
 mod promql;
+mod reply;
+
+pub use batch::{Batch, Shape};
 
 /// One check of a canary's analysis that is due in this pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Check {
     pub unit: Unit,
     /// The routing provider, for Flagger's no-data text.
     pub source: String,
+    /// Where one query can serve many such checks. The answer is the same.
+    pub batch: Option<Batch>,
 }
 
 /// A metrics system, as it is asked whether it is there.

@@ -111,6 +111,7 @@ fn asked(check: &record::Check) -> Check {
             Unit::Plain
         },
         source: String::new(),
+        batch: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A stand-in for Prometheus: answers the queries of checks with what the script says.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
@@ -30,12 +32,70 @@ pub(super) fn answer(
         Answer::None => None,
         Answer::Value(value) => Some(value),
     };
+    let labels = match grouping(&query) {
+        Some(grouping) => workloads(cluster, &grouping),
+        None => vec![json!({})],
+    };
     let result: Vec<Value> = value
-        .map(|value| json!({ "metric": {}, "value": [now.as_second(), value.to_string()] }))
         .into_iter()
+        .flat_map(|value| {
+            let sample = json!([now.as_second(), value.to_string()]);
+            let series = |labels| json!({ "metric": labels, "value": sample });
+            labels.iter().map(series).collect::<Vec<_>>()
+        })
         .collect();
     let body = json!({ "status": "success", "data": { "resultType": "vector", "result": result } });
     Ok(Response::new(Bytes::from(body.to_string())))
+}
+
+/// What a query is grouped by: the labels of namespace and workload, and the names that it asks about.
+struct Grouping {
+    labels: [String; 2],
+    names: [Vec<String>; 2],
+}
+
+/// How a query is grouped, if it asks about several workloads: `by (namespace, workload)`, where `le`
+/// may stand before them.
+fn grouping(query: &str) -> Option<Grouping> {
+    let (_, rest) = query.split_once("by (")?;
+    let (labels, _) = rest.split_once(')')?;
+    let labels: Vec<_> = labels
+        .split(',')
+        .map(|label| label.trim().to_owned())
+        .filter(|label| label != "le")
+        .collect();
+    let labels: [String; 2] = labels.try_into().ok()?;
+    let [namespaces, workloads] = &labels;
+    let names = [matched(query, namespaces)?, matched(query, workloads)?];
+    Some(Grouping { labels, names })
+}
+
+/// The names that a label is matched with.
+fn matched(query: &str, label: &str) -> Option<Vec<String>> {
+    let (_, rest) = query.split_once(&format!("{label}=~\""))?;
+    let (names, _) = rest.split_once('"')?;
+    // A dot is the one character of a name that is escaped in a pattern.
+    let names = names.split('|').map(|name| name.replace("\\\\", ""));
+    Some(names.collect())
+}
+
+/// The labels of the workloads that there are of those which are asked about.
+fn workloads(cluster: &Cluster, Grouping { labels, names }: &Grouping) -> Vec<Value> {
+    let canaries = cluster.objects_of("flagger.app", "Canary");
+    let there = canaries.flat_map(|(key, canary)| {
+        let references = ["targetRef", "ingressRef"].map(|it| &canary["spec"][it]["name"]);
+        let workloads = references.into_iter().filter_map(Value::as_str);
+        workloads.map(|workload| (key.namespace.to_string(), workload.to_owned()))
+    });
+    let there: BTreeSet<_> = there.collect();
+    let [namespaces, workloads] = names.each_ref().map(BTreeSet::from_iter);
+    there
+        .iter()
+        .filter(|(namespace, workload)| {
+            namespaces.contains(namespace) && workloads.contains(workload)
+        })
+        .map(|(namespace, workload)| json!({ &*labels[0]: namespace, &*labels[1]: workload }))
+        .collect()
 }
 
 fn answer_to(metrics: &Metrics, cluster: &Cluster, query: &str) -> Answer {

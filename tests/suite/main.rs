@@ -9,6 +9,7 @@
 mod alerts;
 mod architecture;
 mod bad_input;
+mod batches;
 mod bed;
 mod cli;
 mod conformance;
@@ -36,4 +37,5 @@ mod security;
 mod story;
 mod supply;
 mod tenancy;
+mod waves;
 mod wire;

@@ -73,6 +73,7 @@ fn shown(check: &Check) -> String {
         max,
         unit,
         source,
+        batch: _,
     } = check;
     format!(
         "{metric} of {source}: {min:?} to {max:?} {unit:?}, x {scale}, over {interval:?}\n\
@@ -167,6 +168,7 @@ fn check(data: &Value) -> Check {
             _ => Unit::Plain,
         },
         source: "istio".to_owned(),
+        batch: None,
     }
 }
 
