@@ -38,6 +38,7 @@ mod crds;
 mod dashboards;
 mod generated;
 mod git;
+mod golden;
 mod health;
 mod home;
 mod metrics;

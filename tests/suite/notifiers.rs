@@ -25,6 +25,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::golden::{compare, parsed, yaml};
+
 type Request = Result<http::Request<Bytes>, Problem>;
 
 /// Folders of `fixtures/notifiers` that are no notifier's.
@@ -330,26 +332,4 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> T {
-    let text = fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
-    serde_yaml::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
-}
-
-fn yaml(value: &impl Serialize) -> String {
-    serde_yaml::to_string(value).unwrap()
-}
-
-/// Says how a file differs from what it should hold.
-fn compare(file: &Path, text: &str) -> Option<String> {
-    let found = fs::read_to_string(file).unwrap_or_default();
-    if found == text {
-        return None;
-    }
-    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
-        fs::write(file, text).unwrap();
-        return None;
-    }
-    Some(format!("{}: expected\n{found}got\n{text}", file.display()))
 }

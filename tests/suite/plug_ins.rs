@@ -28,8 +28,10 @@ use davy::objects::{
 use davy::workloads::{
     self, Intent, PrimaryIntent, Readiness, ReadinessRule, ReadinessRules, Side, TargetIntent,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::golden::{compare, yaml};
 
 /// What a case answers, as text.
 type Answer = fn(&Case) -> String;
@@ -458,10 +460,6 @@ fn operations(patch: &json_patch::Patch) -> Value {
         .collect()
 }
 
-fn yaml(value: &impl Serialize) -> String {
-    serde_yaml::to_string(value).unwrap()
-}
-
 /// `HorizontalPodAutoscaler` as `horizontal-pod-autoscaler`.
 fn with_hyphens(kind: &str) -> String {
     let mut hyphenated = String::new();
@@ -487,15 +485,4 @@ fn folders(of: &Path) -> Vec<PathBuf> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
-}
-
-/// `TEST_DAVY_UPDATE=1` takes what came out as what is right, to be reviewed; so does a missing file.
-fn compare(expected: &Path, actual: &str) -> Option<String> {
-    if std::env::var_os("TEST_DAVY_UPDATE").is_some() || !expected.exists() {
-        fs::write(expected, actual).unwrap();
-        return None;
-    }
-    let recorded = fs::read_to_string(expected).unwrap();
-    (recorded != actual)
-        .then(|| format!("{} is not\n{recorded}\nbut\n{actual}", expected.display()))
 }

@@ -18,6 +18,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::golden::assert_holds;
+
 /// When the replies of the fixtures were given.
 const NOW: i64 = 1_700_000_000;
 
@@ -70,7 +72,7 @@ fn every_system_is_asked_as_flagger_asks_and_understood() {
                 "{}: shows the body: {text}",
                 case.display()
             );
-            golden(&case.join("expected.txt"), &text);
+            assert_holds(&case.join("expected.txt"), &text);
         }
     }
     for provider in metrics::providers() {
@@ -213,12 +215,4 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
     folders.retain(|path| path.is_dir());
     folders.sort();
     folders
-}
-
-fn golden(path: &Path, text: &str) {
-    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
-        fs::write(path, text).unwrap();
-    }
-    let kept = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(kept, text, "{}", path.display());
 }

@@ -24,9 +24,10 @@ use davy::simulate::scenario::{Crash, Event, Outcome, Scenario};
 use davy::webhooks::call::{self, Subject};
 use davy::webhooks::reply::{Answer, Called, NoReply, judge};
 use davy::webhooks::{Hook, hooks, texts, type_name};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::golden::{compare, parsed, yaml};
 
 const PATH: &str = "spec.analysis.webhooks";
 const MARKER: &str = "MARKER";
@@ -296,26 +297,4 @@ fn parity() -> PathBuf {
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/webhooks")
-}
-
-fn parsed<T: DeserializeOwned>(path: &Path) -> T {
-    let text = fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
-    serde_yaml::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
-}
-
-fn yaml(value: &impl Serialize) -> String {
-    serde_yaml::to_string(value).unwrap()
-}
-
-/// Says how a file differs from what it should hold.
-fn compare(file: &Path, text: &str) -> Option<String> {
-    let found = fs::read_to_string(file).unwrap_or_default();
-    if found == text {
-        return None;
-    }
-    if std::env::var_os("TEST_DAVY_UPDATE").is_some() {
-        fs::write(file, text).unwrap();
-        return None;
-    }
-    Some(format!("{}: expected\n{found}got\n{text}", file.display()))
 }
