@@ -29,7 +29,7 @@ pub(super) fn owned(cluster: &Cluster, owner: &Value, kind: &str) -> Vec<(Key, A
 fn controller(object: &Value) -> &str {
     list(object, "/metadata/ownerReferences")
         .iter()
-        .find(|owner| owner["controller"] == true && owner["kind"] == "Deployment")
+        .find(|owner| owner["controller"] == true)
         .map_or("", |owner| text(owner, "/uid"))
 }
 
@@ -38,7 +38,7 @@ fn controller(object: &Value) -> &str {
 pub(super) fn workload(object: &Value) -> &str {
     list(object, "/metadata/ownerReferences")
         .iter()
-        .find(|owner| owner["controller"] == true)
+        .find(|owner| owner["controller"] == true && owner["kind"] == "Deployment")
         .map_or_else(
             || text(object, "/metadata/name"),
             |owner| text(owner, "/name"),
