@@ -14,6 +14,9 @@
 //! *Status says what should be; `decide` changes what status says; `converge` makes it so;
 //! `deliver` tells the world.* [`pass`] is that, on one screen; a file for each part is below it.
 //!
+//! - **A decision asks.** What it has to know of others, it names as questions, and is made again with
+//!   the answers ([`pass::questions`]). Canaries go in waves: all of one decide, what they ask is asked
+//!   together, so that one query serves many, and each goes on when its own answers are there.
 //! - **Taking traffic off comes before everything.** It is decided from what could be read, whatever
 //!   is wrong with the rest, and its claim names the route first. [`pass::decide`] has the whole
 //!   order of precedence in a table, and its code is in that order.

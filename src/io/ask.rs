@@ -10,9 +10,10 @@ use tower::ServiceExt;
 use crate::io::Io;
 use crate::metrics::{Check, Measured, Next, Provider, Reply, System};
 
-/// All checks of a call are answered within this time, or are errors. The wire's own limit for
-/// one request is shorter; this one is for queues.
+/// So many checks are answered within this time, or are errors. The wire's own limit for one request
+/// is shorter; this one is for queues.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
+const ASK_DEADLINE_CHECKS: u32 = 64;
 
 /// Requests to metrics systems at one time: Prometheus runs 20 queries at once by default.
 const ASK_CONCURRENCY: usize = 16;
@@ -20,25 +21,18 @@ const ASK_CONCURRENCY: usize = 16;
 /// A provider that wants more rounds than this would never be done.
 const ASK_ROUNDS: usize = 8;
 
-/// Asks a metrics system all checks, concurrently; one measurement for each, in order.
+/// Asks a metrics system all checks, concurrently; one measurement for each, in order. `limit` is the
+/// longest time for all of them.
 ///
-/// On failure: trouble with a request is the measurement `Error` of its check alone.
+/// On failure: trouble with a request is the measurement `Error` of the checks that it is for.
 pub async fn ask(
     io: &Io,
     provider: &dyn Provider,
     checks: &[Check],
     now: Timestamp,
-) -> Vec<Measured> {
-    ask_within(ASK_DEADLINE, io, provider, checks, now).await
-}
-
-async fn ask_within(
     limit: Duration,
-    io: &Io,
-    provider: &dyn Provider,
-    checks: &[Check],
-    now: Timestamp,
 ) -> Vec<Measured> {
+    let limit = limit.min(limit_for(checks.len()));
     let deadline = tokio::time::Instant::now() + limit;
     let mut replies = Vec::new();
     for _ in 0..ASK_ROUNDS {
@@ -56,17 +50,23 @@ async fn ask_within(
     vec![Measured::Error(endless); checks.len()]
 }
 
-/// Whether each of these metrics systems answers at all, or why not: in order, asked at the same time.
+/// Many questions have more time than few.
+fn limit_for(checks: usize) -> Duration {
+    let checks = u32::try_from(checks).unwrap_or(u32::MAX);
+    ASK_DEADLINE.saturating_mul(checks.div_ceil(ASK_DEADLINE_CHECKS).max(1))
+}
+
+/// Whether a metrics system answers at all, or why not.
 pub async fn probe(
     io: &Io,
     provider: &dyn Provider,
-    systems: Vec<System>,
-) -> Vec<Result<(), String>> {
-    let probes = stream::iter(systems).map(async |system: System| {
-        let request = provider.probe(&system)?;
-        provider.online(&reply(io, request).await)
-    });
-    probes.buffered(ASK_CONCURRENCY).collect().await
+    system: &System,
+    limit: Duration,
+) -> Result<(), String> {
+    let limit = limit.min(ASK_DEADLINE);
+    let request = provider.probe(system)?;
+    let answer = tokio::time::timeout(limit, reply(io, request)).await;
+    provider.online(&answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}"))))
 }
 
 /// What comes back for one request.
@@ -89,7 +89,7 @@ mod tests {
     use tokio::sync::Barrier;
     use tower::service_fn;
 
-    use super::{ask, ask_within, probe};
+    use super::{ASK_DEADLINE, ask, probe};
     use crate::io::clock::Clock;
     use crate::io::{Io, Wire, WireError};
     use crate::metrics::{
@@ -149,7 +149,7 @@ mod tests {
         });
         let measured = tokio::spawn(async move {
             let checks = [check("a", "1"), check("b", "2"), check("a", "3")];
-            ask(&io, provider(), &checks, NOW).await
+            ask(&io, provider(), &checks, NOW, ASK_DEADLINE).await
         });
         assert_eq!(
             measured.await.unwrap(),
@@ -170,7 +170,7 @@ mod tests {
         });
         let checks = [check("late", "1"), check("down", "1"), check("up", "1")];
         let limit = Duration::from_millis(50);
-        let measured = ask_within(limit, &io, provider(), &checks, NOW).await;
+        let measured = ask(&io, provider(), &checks, NOW, limit).await;
         let error = |why: &str| Measured::Error(why.to_owned());
         let expected = [
             error("no answer within 50ms"),
@@ -186,13 +186,18 @@ mod tests {
             "http://up/api/v1/query?query=vector%281%29" => Ok("1".to_owned()),
             _ => Err(WireError::NotSent("connection refused".to_owned())),
         });
-        let systems = ["http://up", "http://down"].map(|address| System {
-            address: address.to_owned(),
-            origin: Origin::Settings,
-            access: Access::default(),
-        });
-        let probed = probe(&io, provider(), systems.into()).await;
-        assert_eq!(probed, [Ok(()), Err("connection refused".to_owned())]);
+        for (address, expected) in [
+            ("http://up", Ok(())),
+            ("http://down", Err("connection refused".to_owned())),
+        ] {
+            let system = System {
+                address: address.to_owned(),
+                origin: Origin::Settings,
+                access: Access::default(),
+            };
+            let probed = probe(&io, provider(), &system, ASK_DEADLINE).await;
+            assert_eq!(probed, expected, "{address}");
+        }
     }
 
     struct Endless;
@@ -218,7 +223,8 @@ mod tests {
     #[tokio::test]
     async fn a_provider_that_is_never_done_is_an_error() {
         let io = io(async |_| Ok(String::new()));
-        let measured = ask(&io, &Endless, &[check("a", "1"), check("a", "2")], NOW).await;
+        let checks = [check("a", "1"), check("a", "2")];
+        let measured = ask(&io, &Endless, &checks, NOW, ASK_DEADLINE).await;
         let endless = Measured::Error("endless was not done after 8 rounds".to_owned());
         assert_eq!(measured, [endless.clone(), endless]);
     }

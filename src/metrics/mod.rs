@@ -68,7 +68,7 @@ pub enum Author {
 }
 
 /// A metrics system, as it is asked whether it is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct System {
     /// An http or https URL.
     pub address: String,
@@ -77,7 +77,7 @@ pub struct System {
 }
 
 /// Who wrote an address, which decides how far it is trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The operator, in the settings.
     Settings,

@@ -1,11 +1,10 @@
-//! Asks the questions of a decision: one function for each kind.
+//! Asks the questions of decisions, grouped by whom they go to: one function for each kind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use crate::api::checks::WebhookType;
 use crate::io::cluster::Cluster;
@@ -13,86 +12,159 @@ use crate::io::{Io, ask, hooks};
 use crate::judges;
 use crate::metrics::{self, Check, Measured, System};
 use crate::objects::Names;
-use crate::webhooks::call::{self, Subject};
+use crate::webhooks::call;
 use crate::webhooks::reply::{self, Called, NoReply};
 
 use super::questions::{Answer, Answers, HookCall, Question};
-use super::secrets::{Credentialed, with_credentials};
-use super::snapshot::Snapshot;
+use super::secrets::with_credentials;
 
 /// A gate, or a hook that may call a release back, is waited for as long: a pass may have to ask
 /// several, one after the other.
-const QUESTION_MAX: Duration = Duration::from_secs(4);
+const GATE_MAX: Duration = Duration::from_secs(4);
 
-/// Asks all of these at the same time, and adds the answers.
+/// Questions to one party, each once, with the turns of all canaries that ask it.
+pub(super) struct Group {
+    pub(super) party: Party,
+    pub(super) questions: Vec<(Question, Vec<usize>)>,
+}
+
+/// Whom a question goes to. What goes to one party is asked together, and what becomes of it is no
+/// matter of the others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Party {
+    Metrics(System),
+    /// The webhooks of the canary of this turn.
+    Hooks(usize),
+}
+
+/// What a party said.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Said {
+    Measured(Measured),
+    /// Whether it is there, or why not.
+    Online(Result<(), String>),
+    Replied(reply::Answer),
+}
+
+/// Questions by the party that they go to. Who asks first has its party asked first.
+pub(super) fn grouped(questions: Vec<(usize, Question)>) -> Vec<Group> {
+    let mut places = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for (turn, question) in questions {
+        let party = party(turn, &question);
+        let place = *places.entry(party.clone()).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Group {
+                party,
+                questions: Vec::new(),
+            });
+        }
+        let asked = &mut groups[place].questions;
+        match asked.iter_mut().find(|(same, _)| *same == question) {
+            Some((_, turns)) => turns.push(turn),
+            None => asked.push((question, vec![turn])),
+        }
+    }
+    groups
+}
+
+fn party(turn: usize, question: &Question) -> Party {
+    match question {
+        Question::Check(check) => Party::Metrics(System {
+            address: check.address.clone(),
+            origin: check.origin,
+            access: check.access.clone(),
+        }),
+        Question::Probe(system) => Party::Metrics(system.clone()),
+        Question::Hook(_) => Party::Hooks(turn),
+    }
+}
+
+/// When and how a group is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) now: Timestamp,
+    /// Whether a Secret is sent only where it says itself that it may be.
+    pub(super) is_strict: bool,
+    /// How long the answers are waited for.
+    pub(super) limit: Duration,
+}
+
+/// Asks all of these at the same time; what was said to each, in order.
 ///
-/// On failure: every question has an answer; trouble is one.
-pub(super) async fn ask(
-    io: &Io,
-    snapshot: &Snapshot,
-    questions: &[Question],
-    answers: &mut Answers,
-    end: Instant,
-) {
-    let (mut checks, mut systems) = (Vec::<Check>::new(), Vec::new());
-    let mut calls: Vec<HookCall> = Vec::new();
+/// On failure: trouble, and that there was no answer in time, is what was said.
+pub(super) async fn ask(io: &Io, questions: &[Question], asking: Asking) -> Vec<Said> {
+    let (mut checks, mut systems, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for question in questions {
         match question {
             Question::Check(check) => checks.push((**check).clone()),
             Question::Probe(system) => systems.push(system.clone()),
-            Question::Hook(call) => calls.push((**call).clone()),
+            Question::Hook(call) => calls.push(&**call),
         }
     }
-    let is_strict = snapshot.policy.tenancy.strict;
-    let heard = calls.iter().map(|call| hear(io, snapshot, call, end));
-    let (measured, probed, heard) = tokio::join!(
-        measure(io, is_strict, checks.clone(), snapshot.now),
-        probe(io, is_strict, systems.clone()),
+    let heard = calls.into_iter().map(|call| hear(io, call, asking));
+    let (measured, online, heard) = tokio::join!(
+        measure(io, checks, asking),
+        probe(io, systems, asking),
         join_all(heard),
     );
-    for (check, measured) in checks.into_iter().zip(measured) {
-        let answer = judged(&snapshot.names, &check, &measured);
-        answers.add_check(check, answer);
-    }
-    for (system, answer) in systems.into_iter().zip(probed) {
-        answers.add_probe(system, answer);
-    }
-    for (call, answer) in calls.into_iter().zip(heard) {
-        answers.add_hook(call, answer);
+    let mut measured = measured.into_iter();
+    let mut online = online.into_iter();
+    let mut heard = heard.into_iter();
+    let said = questions.iter().map(|question| {
+        let said = match question {
+            Question::Check(_) => measured.next().map(Said::Measured),
+            Question::Probe(_) => online.next().map(Said::Online),
+            Question::Hook(_) => heard.next().map(Said::Replied),
+        };
+        said.unwrap_or_else(|| lost(question, "a bug: nothing was asked"))
+    });
+    said.collect()
+}
+
+/// What is said in place of an answer that there is not.
+pub(super) fn lost(question: &Question, why: &str) -> Said {
+    let why = why.to_owned();
+    match question {
+        Question::Check(_) => Said::Measured(Measured::Error(why)),
+        Question::Probe(_) => Said::Online(Err(why)),
+        Question::Hook(_) => Said::Replied(reply::Answer::Refusal(why)),
     }
 }
 
-/// Calls a hook, or asks how far it has come. One that is at work may take until `end`; one that only
-/// says yes or no is waited for less long, so that there is time for the others.
-async fn hear(io: &Io, snapshot: &Snapshot, call: &HookCall, end: Instant) -> reply::Answer {
+/// Adds to a canary's answers what was said to a question of its.
+pub(super) fn note(answers: &mut Answers, names: &Names, question: Question, said: Said) {
+    match (question, said) {
+        (Question::Check(check), Said::Measured(measured)) => {
+            let answer = judged(names, &check, &measured);
+            answers.add_check(*check, answer);
+        }
+        (Question::Probe(system), Said::Online(online)) => answers.add_probe(system, online),
+        (Question::Hook(call), Said::Replied(answer)) => answers.add_hook(*call, answer),
+        // Nobody answers another question than the one that was asked.
+        (Question::Check(_) | Question::Probe(_) | Question::Hook(_), _) => {}
+    }
+}
+
+/// Calls a hook, or asks how far it has come. One that is at work may take until the limit; one that
+/// only says yes or no is waited for less long, so that there is time for the others.
+async fn hear(io: &Io, call: &HookCall, Asking { now, limit, .. }: Asking) -> reply::Answer {
     let HookCall {
         hook,
-        phase,
-        checksum,
-        step,
+        subject,
         pending,
     } = call;
-    let names = &snapshot.names;
-    let subject = Subject {
-        namespace: &names.namespace,
-        name: &names.canary,
-        uid: &names.uid,
-        phase: *phase,
-        checksum,
-        step: *step,
-    };
     let is_at_work = matches!(hook.kind, WebhookType::PreRollout | WebhookType::Rollout);
-    let left = end.saturating_duration_since(Instant::now());
     let share = if is_at_work {
-        left.max(QUESTION_MAX)
+        limit.max(GATE_MAX)
     } else {
-        QUESTION_MAX
+        GATE_MAX
     };
     let within = hook.timeout.min(share);
     let location = pending.as_ref().and_then(|note| note.location.as_deref());
     let request = match location {
-        Some(location) => call::poll(hook, &subject, location),
-        None => call::request(hook, &subject),
+        Some(location) => call::poll(hook, subject, location),
+        None => call::request(hook, subject),
     };
     let reply = match request {
         Ok(request) => hooks::call(io, request, within, hook.any_certificate).await,
@@ -100,78 +172,55 @@ async fn hear(io: &Io, snapshot: &Snapshot, call: &HookCall, end: Instant) -> re
     };
     let called = Called {
         pending: pending.as_ref(),
-        now: snapshot.now,
+        now,
         within,
-        step: *step,
+        step: subject.step,
     };
     reply::judge(hook, &called, &reply)
 }
 
-/// One measurement for each check, in order: all systems are asked at the same time.
+/// One measurement for each check of one metrics system, in order.
 ///
 /// On failure: what cannot be asked, or is not answered, is the measurement `Error` of its check.
-async fn measure(io: &Io, is_strict: bool, checks: Vec<Check>, now: Timestamp) -> Vec<Measured> {
+async fn measure(io: &Io, checks: Vec<Check>, asking: Asking) -> Vec<Measured> {
+    let Some(name) = checks.first().map(|check| check.access.provider) else {
+        return Vec::new();
+    };
     let cluster = Cluster::new(io.kube_client());
-    let checks = with_credentials(&cluster, is_strict, checks).await;
-    let (groups, mut measured) = by_provider(checks, Measured::Error);
-    let asked = groups
+    let checks = with_credentials(&cluster, asking.is_strict, checks).await;
+    let mut asked = Vec::new();
+    let mut measured: Vec<_> = checks
         .into_iter()
-        .map(|(name, (places, checks))| async move {
-            let answers = match metrics::provider_of(name) {
-                Ok(provider) => ask::ask(io, provider, &checks, now).await,
-                Err(why) => vec![Measured::Error(why); checks.len()],
-            };
-            places.into_iter().zip(answers)
-        });
-    for (place, answer) in join_all(asked).await.into_iter().flatten() {
+        .enumerate()
+        .map(|(place, check)| match check {
+            Ok(check) => {
+                asked.push((place, check));
+                Measured::Error("a bug: it was not asked".to_owned())
+            }
+            Err(why) => Measured::Error(why),
+        })
+        .collect();
+    let (places, checks): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    let answers = match metrics::provider_of(name) {
+        Ok(provider) => ask::ask(io, provider, &checks, asking.now, asking.limit).await,
+        Err(why) => vec![Measured::Error(why); checks.len()],
+    };
+    for (place, answer) in places.into_iter().zip(answers) {
         measured[place] = answer;
     }
     measured
 }
 
-/// Whether each of these metrics systems answers at all, or why not: in order.
-async fn probe(io: &Io, is_strict: bool, systems: Vec<System>) -> Vec<Result<(), String>> {
+/// Whether a metrics system answers at all, or why not.
+async fn probe(io: &Io, systems: Vec<System>, asking: Asking) -> Vec<Result<(), String>> {
     let cluster = Cluster::new(io.kube_client());
-    let systems = with_credentials(&cluster, is_strict, systems).await;
-    let (groups, mut probed) = by_provider(systems, Err);
-    let asked = groups
-        .into_iter()
-        .map(|(name, (places, systems))| async move {
-            let answers = match metrics::provider_of(name) {
-                Ok(provider) => ask::probe(io, provider, systems).await,
-                Err(why) => vec![Err(why); systems.len()],
-            };
-            places.into_iter().zip(answers)
-        });
-    for (place, answer) in join_all(asked).await.into_iter().flatten() {
-        probed[place] = answer;
-    }
-    probed
-}
-
-/// Questions by provider, with the places of their answers; and room for these, in which it says why
-/// a question is not asked.
-type Groups<Q> = BTreeMap<&'static str, (Vec<usize>, Vec<Q>)>;
-
-fn by_provider<Q: Credentialed, A>(
-    questions: Vec<Result<Q, String>>,
-    unasked: impl Fn(String) -> A,
-) -> (Groups<Q>, Vec<A>) {
-    let mut groups: Groups<Q> = BTreeMap::new();
-    let mut answers = Vec::with_capacity(questions.len());
-    for (place, question) in questions.into_iter().enumerate() {
-        let why = match question {
-            Ok(question) => {
-                let (places, group) = groups.entry(question.access().provider).or_default();
-                places.push(place);
-                group.push(question);
-                "it was not asked".to_owned()
-            }
-            Err(why) => why,
-        };
-        answers.push(unasked(why));
-    }
-    (groups, answers)
+    let systems = with_credentials(&cluster, asking.is_strict, systems).await;
+    let probes = systems.into_iter().map(async |system| {
+        let system = system?;
+        let provider = metrics::provider_of(system.access.provider)?;
+        ask::probe(io, provider, &system, asking.limit).await
+    });
+    join_all(probes).await
 }
 
 fn judged(names: &Names, check: &Check, measured: &Measured) -> Answer {

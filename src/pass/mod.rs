@@ -1,4 +1,5 @@
-//! The pass: observe → decide → claim → converge → deliver, once for every canary.
+//! The pass: observe → decide → claim → converge → deliver, once for every canary. Decisions ask, and are
+//! made again with the answers; canaries go in waves, so that their questions are asked together.
 //!
 //! Status says what should be; `decide` changes what status says; `converge` makes it so;
 //! `deliver` tells the world.
@@ -18,12 +19,11 @@ pub mod step;
 pub mod terms;
 pub mod totals;
 mod turns;
+mod waves;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use futures::StreamExt;
 
 use crate::api::canary::Canary;
 use crate::io::Io;
@@ -34,8 +34,7 @@ use crate::objects::{Policy, Problem};
 
 use claim::Claimed;
 use deliver::outbox::{self, Places};
-use observe::{SnapshotError, World};
-use questions::{Answers, ROUNDS};
+use observe::World;
 use report::{Handled, Outcome, Report};
 use snapshot::Snapshot;
 use step::{Decision, Step, Writes};
@@ -104,38 +103,15 @@ pub async fn run(io: &Io, options: &Options) -> Result<Report, cluster::Error> {
         }
     }
     let world = Arc::new(world);
-    let budget = budget(options);
-    let mut tasks = futures::stream::iter(chosen(&world, options).into_iter().map(|canary| {
-        let (world, io, options) = (world.clone(), io.clone(), options.clone());
-        async move {
-            let name = name_of(&canary);
-            if options.stop.load(Ordering::SeqCst) {
-                return Handled::new(&name, Outcome::NotReached, "the pass was stopped");
-            }
-            let mut handling =
-                tokio::spawn(async move { Box::pin(handle(&io, &options, &world, &canary)).await });
-            let its_end = tokio::time::Instant::now() + budget;
-            match tokio::time::timeout_at(deadline.min(its_end), &mut handling).await {
-                Ok(Ok(handled)) => handled,
-                Ok(Err(_)) => Handled::new(&name, Outcome::Failed, "a bug: handling it panicked"),
-                Err(_) => {
-                    // As if the process had been killed there: the next pass goes on.
-                    handling.abort();
-                    let why = if its_end < deadline {
-                        format!("it took longer than {budget:?}, its share of the pass")
-                    } else {
-                        "the pass ran out of time".to_owned()
-                    };
-                    Handled::new(&name, Outcome::NotReached, &why)
-                }
-            }
-        }
-    }))
-    .buffer_unordered(options.concurrency.max(1));
-    while let Some(handled) = tasks.next().await {
-        report.add(handled);
-    }
-    drop(tasks);
+    let canaries = chosen(&world, options);
+    let pass = waves::Pass {
+        io: io.clone(),
+        options: options.clone(),
+        world: world.clone(),
+        deadline,
+        budget: budget(options),
+    };
+    Box::pin(waves::handle(pass, canaries, &mut report)).await;
     if !options.dry_run {
         let waiting = outbox::waiting(&options.policy, &world.canaries, &report);
         let places = &options.places;
@@ -211,35 +187,6 @@ fn name_of(canary: &Canary) -> String {
         metadata.namespace.as_deref().unwrap_or_default(),
         metadata.name.as_deref().unwrap_or_default()
     )
-}
-
-/// One canary in one pass.
-async fn handle(io: &Io, options: &Options, world: &World, canary: &Canary) -> Handled {
-    let mut handled = Handled::of(canary);
-    if observe::is_left_alone(canary) {
-        return handled.with(Outcome::Rested, "suspended");
-    }
-    let cluster = Cluster::new(io.kube_client());
-    let snapshot = match observe::snapshot(&cluster, world, canary).await {
-        Ok(snapshot) => snapshot,
-        Err(SnapshotError::Invalid(problems)) => return handled.refused(&problems),
-        Err(SnapshotError::Unreachable(why)) => return handled.with(Outcome::Failed, &why),
-    };
-    let mut answers = Answers::default();
-    let end = tokio::time::Instant::now() + budget(options) * 3 / 5;
-    let mut decision = decide::decide(&snapshot, &answers);
-    for _ in 0..ROUNDS {
-        let Step::Ask(questions) = &decision.step else {
-            break;
-        };
-        asking::ask(io, &snapshot, questions, &mut answers, end).await;
-        decision = decide::decide(&snapshot, &answers);
-    }
-    handled.checks = answers.statuses();
-    if options.dry_run {
-        return report::dry_run(handled, &snapshot, &decision);
-    }
-    Box::pin(act(io, &snapshot, decision, handled)).await
 }
 
 /// Carries a decision out.

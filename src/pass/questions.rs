@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::api::checks::WebhookType;
-use crate::api::status::{CheckStatus, PendingHook, Phase, Verdict};
+use crate::api::status::{CheckStatus, PendingHook, Verdict};
 use crate::metrics::{Check, System};
+use crate::webhooks::call::Subject;
 use crate::webhooks::{Hook, reply};
 
 /// How often a decision may ask in one pass. No release needs more, and a decision that asks
@@ -27,11 +28,7 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookCall {
     pub hook: Hook,
-    pub phase: Phase,
-    /// Tells one revision and its configs from another.
-    pub checksum: String,
-    /// The step that its key bears.
-    pub step: i64,
+    pub subject: Subject,
     /// What earlier passes noted of it.
     pub pending: Option<PendingHook>,
 }

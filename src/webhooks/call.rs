@@ -15,29 +15,29 @@ use crate::webhooks::Hook;
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What a call is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subject<'a> {
-    pub namespace: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub namespace: String,
     /// Of the Canary.
-    pub name: &'a str,
+    pub name: String,
     /// UID of the Canary: another one of the same name has another.
-    pub uid: &'a str,
+    pub uid: String,
     pub phase: Phase,
     /// Tells one revision and its configs from another.
-    pub checksum: &'a str,
+    pub checksum: String,
     /// Number of the step that was claimed last when the question came up.
     pub step: i64,
 }
 
-impl<'a> Subject<'a> {
+impl Subject {
     /// That of the Events of a step.
-    pub fn of(told: &'a Told) -> Self {
+    pub fn of(told: &Told) -> Self {
         Self {
-            namespace: &told.namespace,
-            name: &told.name,
-            uid: &told.uid,
+            namespace: told.namespace.clone(),
+            name: told.name.clone(),
+            uid: told.uid.clone(),
             phase: told.phase,
-            checksum: &told.checksum,
+            checksum: told.checksum.clone(),
             step: told.step,
         }
     }
@@ -58,7 +58,7 @@ struct Payload<'a> {
 ///
 /// # Errors
 /// A UID that no header can hold.
-pub fn request(hook: &Hook, subject: &Subject<'_>) -> Result<http::Request<Bytes>, Problem> {
+pub fn request(hook: &Hook, subject: &Subject) -> Result<http::Request<Bytes>, Problem> {
     post(hook, subject, &format!("{}-{}", subject.step, hook.id), &[])
 }
 
@@ -90,7 +90,7 @@ pub fn event(hook: &Hook, told: &Told, index: usize) -> Result<http::Request<Byt
 /// A place that is no address.
 pub fn poll(
     hook: &Hook,
-    subject: &Subject<'_>,
+    subject: &Subject,
     location: &str,
 ) -> Result<http::Request<Bytes>, Problem> {
     let wrong = |_| Problem::field("Location", "not the address of a server");
@@ -101,14 +101,14 @@ pub fn poll(
     Ok(request)
 }
 
-fn key(subject: &Subject<'_>, which: &str) -> Result<HeaderValue, Problem> {
+fn key(subject: &Subject, which: &str) -> Result<HeaderValue, Problem> {
     let key = format!("{}-{which}", subject.uid);
     HeaderValue::from_str(&key).map_err(|_| Problem::field("metadata.uid", "not fit for a header"))
 }
 
 fn post(
     hook: &Hook,
-    subject: &Subject<'_>,
+    subject: &Subject,
     which: &str,
     fields: &[(&str, &str)],
 ) -> Result<http::Request<Bytes>, Problem> {
@@ -116,10 +116,10 @@ fn post(
     let mut metadata: BTreeMap<_, _> = own.map(|(name, value)| (&**name, &**value)).collect();
     metadata.extend(fields.iter().copied());
     let payload = Payload {
-        name: subject.name,
-        namespace: subject.namespace,
+        name: &subject.name,
+        namespace: &subject.namespace,
         phase: subject.phase,
-        checksum: subject.checksum,
+        checksum: &subject.checksum,
         metadata,
     };
     let body = serde_json::to_vec(&payload)

@@ -29,6 +29,9 @@ use crate::bed::wait::until;
 /// When the replies of the fixtures were given.
 const NOW: i64 = 1_700_000_000;
 
+/// For an answer.
+const LIMIT: Duration = Duration::from_secs(15);
+
 #[test]
 fn a_canary_asks_what_flagger_asks_or_is_refused_by_name() {
     for case in cases("builtin") {
@@ -354,6 +357,7 @@ async fn a_real_prometheus_is_asked_and_understood() {
     };
     let no_data = || Measured::NoData("no values found".to_owned());
     let value = Measured::Value;
+    let mut together = (Vec::new(), Vec::new());
     for (target, traffic, expected) in [
         ("good", Some(rate(100.0, 50.0)), [value(100.0), value(50.0)]),
         (
@@ -396,23 +400,32 @@ async fn a_real_prometheus_is_asked_and_understood() {
             origin: Origin::Settings,
             access: Access::default(),
         };
-        let probed = ask::probe(&io, metrics::provider(), vec![system]).await;
+        let probed = ask::probe(&io, metrics::provider(), vec![system], LIMIT).await;
         assert_eq!(probed, [Ok(())]);
-        until(target, Duration::from_mins(1), async || {
-            let measured = ask::ask(&io, metrics::provider(), &checks, io.clock.now()).await;
-            let close = measured.iter().zip(&expected).all(|pair| match pair {
-                (Measured::Value(left), Measured::Value(right)) => (left - right).abs() < 1e-6,
-                (left, right) => left == right,
-            });
-            if close {
-                Ok(())
-            } else {
-                Err(format!("{measured:?}"))
-            }
-        })
-        .await
-        .unwrap();
+        until_measured(target, &io, &checks, &expected).await;
+        together.0.extend(checks);
+        together.1.extend(expected);
     }
+    // All of them by one query for each metric.
+    until_measured("together", &io, &together.0, &together.1).await;
+}
+
+async fn until_measured(what: &str, io: &Io, checks: &[Check], expected: &[Measured]) {
+    until(what, Duration::from_mins(1), async || {
+        let now = io.clock.now();
+        let measured = ask::ask(io, metrics::provider(), checks, now, LIMIT).await;
+        let close = measured.iter().zip(expected).all(|pair| match pair {
+            (Measured::Value(left), Measured::Value(right)) => (left - right).abs() < 1e-6,
+            (left, right) => left == right,
+        });
+        if close {
+            Ok(())
+        } else {
+            Err(format!("{measured:?}"))
+        }
+    })
+    .await
+    .unwrap();
 }
 
 fn cases(folder: &str) -> Vec<PathBuf> {

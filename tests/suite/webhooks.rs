@@ -68,11 +68,11 @@ fn every_case_is_called_as_recorded() {
 fn shown(hook: &Hook, given: &Given) -> Value {
     assert!(!format!("{hook:?}").contains(MARKER));
     let subject = Subject {
-        namespace: "test",
-        name: "podinfo",
-        uid: "5f1c2a9e-0000-4000-8000-000000000001",
+        namespace: "test".to_owned(),
+        name: "podinfo".to_owned(),
+        uid: "5f1c2a9e-0000-4000-8000-000000000001".to_owned(),
         phase: given.phase.unwrap_or(Phase::Progressing),
-        checksum: "85d557f47b",
+        checksum: "85d557f47b".to_owned(),
         step: 7,
     };
     let requests: Vec<_> = match (&given.told, hook.kind) {

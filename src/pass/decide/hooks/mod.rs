@@ -10,6 +10,7 @@ use crate::api::status::{PendingHook, Phase, Verdict};
 use crate::pass::questions::{Answer, Answered, Answers, HookCall, status_of};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
+use crate::webhooks::call::Subject;
 use crate::webhooks::reply;
 use crate::webhooks::{Hook, texts};
 
@@ -54,13 +55,20 @@ fn call(snapshot: &Snapshot, hook: &Hook) -> HookCall {
         WebhookType::ConfirmRollout | WebhookType::Rollback => snapshot.phase(),
         _ => None,
     };
-    HookCall {
-        hook: hook.clone(),
+    let names = &snapshot.names;
+    let subject = Subject {
+        namespace: names.namespace.clone(),
+        name: names.canary.clone(),
+        uid: names.uid.clone(),
         phase: phase.unwrap_or(Phase::Progressing),
         checksum: records::checksum(&snapshot.status),
         step: pending
             .as_ref()
             .map_or(snapshot.step_number(), |note| note.step),
+    };
+    HookCall {
+        hook: hook.clone(),
+        subject,
         pending,
     }
 }
