@@ -113,6 +113,7 @@ mod tests {
             source: "istio".to_owned(),
             author: Author::BuiltIn,
             access: Access::default(),
+            batch: None,
         }
     }
 

@@ -94,6 +94,7 @@ mod tests {
             source: String::new(),
             author: Author::BuiltIn,
             access: Access::default(),
+            batch: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::canary::Canary;
 use crate::api::checks::{Metric, ThresholdRange};
-use crate::metrics::{Access, Author, Check, Origin, Unit, prometheus, promql};
+use crate::metrics::{Access, Author, Batch, Check, Origin, Unit, batch, prometheus, promql};
 use crate::objects::{Problem, View, duration};
 use crate::routers::{BuiltInQueries, queries};
 
@@ -73,13 +73,20 @@ fn check(
     let (address, origin) = address(view.canary, metrics_server)?;
     let render =
         |template: &str| promql::render(template, |name| variable(view, interval_text, name));
-    let (query, only_failures, scale) = match unit {
-        Unit::Milliseconds => (render(queries.duration)?, None, queries.duration_scale),
-        Unit::Percent | Unit::Plain => {
-            let failures = queries.only_failures().map(|template| render(&template));
-            (render(queries.success_rate)?, failures.transpose()?, 1.0)
-        }
+    let (template, failures, scale) = match unit {
+        Unit::Milliseconds => (queries.duration, None, queries.duration_scale),
+        Unit::Percent | Unit::Plain => (queries.success_rate, queries.only_failures(), 1.0),
     };
+    let query = render(template)?;
+    let only_failures = failures.as_deref().map(render).transpose()?;
+    let shape = batch::shape(template, failures.as_deref(), interval_text);
+    let batch = shape.and_then(|(shape, workload)| {
+        Some(Batch {
+            shape,
+            namespace: view.names.namespace.clone(),
+            workload: variable(view, interval_text, workload)?,
+        })
+    });
     Ok(Check {
         metric: metric.name.clone(),
         address,
@@ -94,6 +101,7 @@ fn check(
         source: source.to_owned(),
         author: Author::BuiltIn,
         access: Access::default(),
+        batch,
     })
 }
 

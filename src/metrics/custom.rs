@@ -42,6 +42,7 @@ pub(super) fn inline(
             source: String::new(),
             author: Author::Inline,
             access: Access::default(),
+            batch: None,
         })
     };
     Some(check())
@@ -115,6 +116,7 @@ fn template_check(
         source: String::new(),
         author: Author::Template(template),
         access,
+        batch: None,
     })
 }
 

@@ -12,6 +12,7 @@ use crate::objects::{Names, View};
 use template::Piece;
 
 pub mod access;
+mod batch;
 pub mod builtin;
 mod custom;
 mod datadog;
@@ -29,6 +30,9 @@ pub mod template;
 pub use access::{Access, Credentials, SecretName};
 pub use custom::key as template_key;
 pub use resolve::{Resolved, Sources, TemplateTrouble, Templates};
+mod reply;
+
+pub use batch::{Batch, Shape};
 
 /// One check of a canary's analysis that is due in this pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +59,8 @@ pub struct Check {
     pub author: Author,
     /// How the system is spoken to.
     pub access: Access,
+    /// Where one query can serve many such checks. The answer is the same.
+    pub batch: Option<Batch>,
 }
 
 /// Whose query a check asks, which decides how it is spoken of.

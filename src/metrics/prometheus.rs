@@ -1,14 +1,15 @@
-//! Prometheus, and all that speak its query API. One GET for each check, a second one where the
-//! first finds nothing; a reply becomes a number only if it is exactly what was asked for.
+//! Prometheus, and all that speak its query API. One GET for each check, or for many that are alike; a
+//! second one where the first finds nothing. A reply becomes a number only if it is exactly what was
+//! asked for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
 
+use crate::metrics::batch::{self, Batched, Which};
+use crate::metrics::reply::{Sample, sample, sample_of, vector};
 use crate::metrics::template::Piece;
 use crate::metrics::{
     Access, Check, Measured, Next, Origin, Provider, Reply, System, Untrusted, access, placed,
@@ -18,12 +19,6 @@ use crate::metrics::{
 /// from now than this and the check's interval is the time of a frozen cache or of a wrong clock,
 /// here or there, and then nobody knows which traffic the number is about.
 const TOLERANCE: Duration = Duration::from_mins(5);
-
-/// Prometheus' own error texts are kept this long: enough to tell what is wrong with a query.
-const ERROR_CHARACTERS: usize = 256;
-
-/// Any content type that is one is shorter.
-const KIND_CHARACTERS: usize = 64;
 
 /// What Flagger says of an empty answer.
 const NO_VALUES: &str = "no values found";
@@ -37,36 +32,27 @@ impl Provider for Prometheus {
     }
 
     fn next(&self, checks: &[Check], replies: &[Reply], now: Timestamp) -> Next {
-        let requests = checks.iter().map(|check| request(check, &check.query));
-        let requests: Vec<_> = requests.collect();
-        let sent = requests.iter().flatten().count();
-        let Some((first, second)) = replies.split_at_checked(sent) else {
-            return Next::Ask(requests.into_iter().flatten().collect());
+        let mut left = replies;
+        let all: Vec<_> = (0..checks.len()).collect();
+        let found = match round(checks, &all, Which::Number, &mut left, now) {
+            Ok(found) => found,
+            Err(requests) => return Next::Ask(requests),
         };
-        let mut first = first.iter();
-        let found: Vec<_> = checks
-            .iter()
-            .zip(requests)
-            .map(|(check, request)| match request {
-                Ok(_) => measured(check, first.next()?, now),
-                Err(why) => Some(Measured::Error(why)),
-            })
-            .collect();
-        let doubts: Vec<_> = checks
-            .iter()
-            .zip(&found)
-            .filter(|(_, found)| found.is_none())
-            .filter_map(|(check, _)| request(check, check.only_failures.as_ref()?).ok())
-            .collect();
-        if second.len() < doubts.len() {
-            return Next::Ask(doubts);
-        }
-        let mut second = second.iter();
-        let measured = checks.iter().zip(found).map(|(check, found)| {
-            found.unwrap_or_else(|| {
-                let reply = check.only_failures.as_ref().and_then(|_| second.next());
-                no_series(check, reply, now)
-            })
+        let doubts = all.iter().copied().filter(|index| {
+            let is_empty = found.get(index).is_some_and(Option::is_none);
+            is_empty
+                && checks
+                    .get(*index)
+                    .is_some_and(|it| it.only_failures.is_some())
+        });
+        let doubts: Vec<_> = doubts.collect();
+        let second = match round(checks, &doubts, Which::OnlyFailures, &mut left, now) {
+            Ok(second) => second,
+            Err(requests) => return Next::Ask(requests),
+        };
+        let measured = all.iter().map(|index| match found.get(index) {
+            Some(Some(measured)) => measured.clone(),
+            _ => no_series(second.get(index).and_then(Option::as_ref)),
         });
         Next::Done(measured.collect())
     }
@@ -169,16 +155,163 @@ fn url_encoded(text: &str) -> String {
     encoded
 }
 
+/// What was found for each check by its index; nothing where there is no series.
+type Found = BTreeMap<usize, Option<Measured>>;
+
+/// One question of these checks: of those that are alike by one query, of the others by one each. What
+/// cannot be asked together is asked again by itself. Without enough replies, what is to be sent.
+fn round(
+    checks: &[Check],
+    of: &[usize],
+    which: Which,
+    replies: &mut &[Reply],
+    now: Timestamp,
+) -> Result<Found, Vec<http::Request<Bytes>>> {
+    let mut found = Found::new();
+    let (mut requests, mut batches) = (Vec::new(), Vec::new());
+    for batched in batch::batches(checks, of, which) {
+        // A request that cannot be made is told check by check.
+        if let Ok(request) = request(batched.first, &batched.query) {
+            requests.push(request);
+            batches.push(batched);
+        }
+    }
+    let members = batches.iter().flat_map(|batched| batched.members.values());
+    let in_batches: BTreeSet<_> = members.flatten().copied().collect();
+    let alone: Vec<_> = of
+        .iter()
+        .copied()
+        .filter(|it| !in_batches.contains(it))
+        .collect();
+    let own = take(replies, &mut requests, &mut found, checks, &alone, which)?;
+    let (of_batches, of_alone) = own.split_at(batches.len());
+    let mut again = Vec::new();
+    for (batched, reply) in batches.iter().zip(of_batches) {
+        match of_batch(checks, batched, reply, now) {
+            Some(members) => found.extend(members),
+            None => again.extend(batched.members.values().flatten().copied()),
+        }
+    }
+    note(checks, &alone, of_alone, &mut found, now);
+    again.sort_unstable();
+    let mut requests = Vec::new();
+    let own = take(replies, &mut requests, &mut found, checks, &again, which)?;
+    note(checks, &again, own, &mut found, now);
+    Ok(found)
+}
+
+/// Adds the requests of checks that are asked by themselves, and takes the replies to all of them.
+fn take<'a>(
+    replies: &mut &'a [Reply],
+    requests: &mut Vec<http::Request<Bytes>>,
+    found: &mut Found,
+    checks: &[Check],
+    alone: &[usize],
+    which: Which,
+) -> Result<&'a [Reply], Vec<http::Request<Bytes>>> {
+    for index in alone {
+        let Some(check) = checks.get(*index) else {
+            continue;
+        };
+        let query = match which {
+            Which::Number => Some(&check.query),
+            Which::OnlyFailures => check.only_failures.as_ref(),
+        };
+        let asked = query.map(|query| request(check, query));
+        match asked {
+            Some(Ok(request)) => requests.push(request),
+            Some(Err(why)) => {
+                found.insert(*index, Some(Measured::Error(why)));
+            }
+            None => {
+                found.insert(*index, None);
+            }
+        }
+    }
+    let Some((own, rest)) = replies.split_at_checked(requests.len()) else {
+        return Err(std::mem::take(requests));
+    };
+    *replies = rest;
+    Ok(own)
+}
+
+/// Takes note of what was replied to checks that were asked by themselves.
+fn note(checks: &[Check], alone: &[usize], replies: &[Reply], found: &mut Found, now: Timestamp) {
+    let sent: Vec<_> = alone
+        .iter()
+        .filter(|index| !found.contains_key(index))
+        .collect();
+    for (index, reply) in sent.into_iter().zip(replies) {
+        let measured = checks
+            .get(*index)
+            .and_then(|check| measured(check, reply, now));
+        found.insert(*index, measured);
+    }
+}
+
+/// What a reply says of each member of a batch. Nothing where it is no answer for all of them, and each
+/// is to be asked by itself: the query is too much for the server or for something before it, or a
+/// series is not one workload's.
+fn of_batch(
+    checks: &[Check],
+    batched: &Batched<'_>,
+    reply: &Reply,
+    now: Timestamp,
+) -> Option<Found> {
+    let all = |measured: Option<Measured>| {
+        let members = batched.members.values().flatten();
+        members.map(|index| (*index, measured.clone())).collect()
+    };
+    let series = match vector(reply) {
+        Ok(series) => series,
+        Err(_) if reply.as_ref().is_ok_and(|it| is_too_much(it.status())) => return None,
+        Err(why) => return Some(all(Some(Measured::Error(why)))),
+    };
+    let mut found: Found = all(None);
+    let [namespace, workload] = batched.labels;
+    for series in series {
+        let labels = &series["metric"];
+        let label = |name: &str| labels[name].as_str().map(str::to_owned);
+        let (namespace, workload) = (label(namespace)?, label(workload)?);
+        // Every namespace is asked about every workload: some of them are nobody's.
+        let Some(members) = batched.members.get(&(&*namespace, &*workload)) else {
+            continue;
+        };
+        let sample = sample_of(series)?;
+        let is_second = members
+            .iter()
+            .any(|index| found.get(index).is_some_and(Option::is_some));
+        if is_second {
+            return None;
+        }
+        for index in members {
+            let measured = |check: &Check| of_sample(check, sample, now);
+            found.insert(*index, checks.get(*index).map(measured));
+        }
+    }
+    Some(found)
+}
+
+/// Whether the same may be answered where less is asked.
+fn is_too_much(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 413 | 414 | 422 | 431)
+}
+
 /// What a reply says; nothing where there is no series.
 fn measured(check: &Check, reply: &Reply, now: Timestamp) -> Option<Measured> {
-    let Sample { seconds, value } = match sample(reply) {
-        Err(why) => return Some(Measured::Error(why)),
-        Ok(sample) => sample?,
-    };
+    match sample(reply) {
+        Err(why) => Some(Measured::Error(why)),
+        Ok(sample) => Some(of_sample(check, sample?, now)),
+    }
+}
+
+/// What a number means for a check.
+fn of_sample(check: &Check, sample: Sample, now: Timestamp) -> Measured {
+    let Sample { seconds, value } = sample;
     let age = now.as_duration().as_secs_f64() - seconds;
     let limit = (check.interval + TOLERANCE).as_secs_f64();
     let value = value * check.scale;
-    Some(if age > limit {
+    if age > limit {
         Measured::NoData(format!("the value is {age:.0}s old"))
     } else if age < -limit {
         Measured::NoData(format!("the value is {:.0}s in the future", -age))
@@ -189,113 +322,13 @@ fn measured(check: &Check, reply: &Reply, now: Timestamp) -> Option<Measured> {
         Measured::NoData(format!("the value is {value:+}"))
     } else {
         Measured::Value(value)
-    })
+    }
 }
 
-/// What it means that there was no series, by the reply to the second question.
-fn no_series(check: &Check, reply: Option<&Reply>, now: Timestamp) -> Measured {
-    match reply.and_then(|reply| measured(check, reply, now)) {
-        Some(Measured::Value(rate)) if rate > 0.0 => Measured::Value(0.0),
+/// What it means that there was no series, by the answer to the second question.
+fn no_series(only_failures: Option<&Measured>) -> Measured {
+    match only_failures {
+        Some(Measured::Value(rate)) if *rate > 0.0 => Measured::Value(0.0),
         _ => Measured::NoData(NO_VALUES.to_owned()),
     }
-}
-
-/// The one number of an answer.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    /// When it was, in Unix time.
-    seconds: f64,
-    value: f64,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    status: String,
-    #[serde(default)]
-    error: String,
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data {
-    result_type: String,
-    result: Value,
-}
-
-#[derive(Deserialize)]
-struct Series {
-    value: (f64, String),
-}
-
-/// The sample of a reply; none if there was no series. All else is an error, which never shows
-/// more of the body than Prometheus' own error text: the address may be a user's, and what
-/// answers there may not be theirs to read.
-fn sample(reply: &Reply) -> Result<Option<Sample>, String> {
-    let response = reply.as_ref().map_err(Clone::clone)?;
-    let answer = serde_json::from_slice::<Answer>(response.body());
-    if let Ok(Answer { status, error, .. }) = &answer
-        && status == "error"
-    {
-        let text = format!("error response: {}", described(response));
-        // What answers at a user's address may be none of theirs to read.
-        return Err(match response.extensions().get::<Untrusted>() {
-            Some(Untrusted) => text,
-            None => format!("{text}: {}", shown(error, ERROR_CHARACTERS)),
-        });
-    }
-    if !response.status().is_success() {
-        return Err(format!("error response: {}", described(response)));
-    }
-    let strange = |what: &str| format!("{what}: {}", described(response));
-    let Answer { status, data, .. } =
-        answer.map_err(|_| strange("not an answer of the Prometheus query API"))?;
-    let data = data
-        .filter(|_| status == "success")
-        .ok_or_else(|| strange("no result"))?;
-    if data.result_type != "vector" {
-        return Err(strange("the query does not give an instant vector"));
-    }
-    let Value::Array(mut series) = data.result else {
-        return Err(strange("the result is not a list of series"));
-    };
-    let Some(only) = series.pop() else {
-        return Ok(None);
-    };
-    if !series.is_empty() {
-        return Err(format!("{} series where one is expected", series.len() + 1));
-    }
-    let Ok(Series {
-        value: (seconds, text),
-    }) = serde_json::from_value(only)
-    else {
-        return Err(strange("the series has no value"));
-    };
-    let value = text
-        .parse()
-        .map_err(|_| strange("the value is not a number"))?;
-    Ok(Some(Sample { seconds, value }))
-}
-
-/// What may be told of a reply of which we know nothing.
-fn described(response: &http::Response<Bytes>) -> String {
-    let status = response.status().as_u16();
-    if response.extensions().get::<Untrusted>().is_some() {
-        return format!("status {status}");
-    }
-    let kind = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind.map_or_else(
-        || "no content type".to_owned(),
-        |kind| shown(kind, KIND_CHARACTERS),
-    );
-    format!("status {status}, {} bytes, {kind}", response.body().len())
-}
-
-/// Somebody else's text, fit for an Event: printable, and not long.
-fn shown(text: &str, characters: usize) -> String {
-    let printable = |c: &char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().nth(1).is_none();
-    text.chars().filter(printable).take(characters).collect()
 }

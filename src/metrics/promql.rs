@@ -11,6 +11,15 @@ pub(super) fn render(
     template: &str,
     value: impl Fn(&str) -> Option<String>,
 ) -> Result<String, Problem> {
+    render_several(template, |name| Some(vec![value(name)?]))
+}
+
+/// The same where a variable may be several values: after `=~` and `!~` any of them matches, and
+/// nowhere else may there be more than one.
+pub(super) fn render_several(
+    template: &str,
+    values: impl Fn(&str) -> Option<Vec<String>>,
+) -> Result<String, Problem> {
     let mut query = String::with_capacity(template.len());
     let mut place = Place::Bare;
     let mut rest = template.trim();
@@ -20,12 +29,19 @@ pub(super) fn render(
             .split_once("}}")
             .ok_or_else(|| Problem(format!("query template: \"{{{{\" is not closed: {after}")))?;
         let name = name.trim();
-        let value = value(name)
+        let values = values(name)
             .ok_or_else(|| Problem(format!("query template: unknown variable \"{name}\"")))?;
-        match place {
-            Place::Bare => query.push_str(&value),
-            Place::Text => query.push_str(&escaped(&value)),
-            Place::Pattern => query.push_str(&escaped(&pattern(&value))),
+        match (place, &*values) {
+            (Place::Bare, [value]) => query.push_str(value),
+            (Place::Text, [value]) => query.push_str(&escaped(value)),
+            (Place::Pattern, values) => {
+                let patterns: Vec<_> = values.iter().map(|value| pattern(value)).collect();
+                query.push_str(&escaped(&patterns.join("|")));
+            }
+            (Place::Bare | Place::Text, _) => {
+                let why = format!("query template: one value is expected for \"{name}\"");
+                return Err(Problem(why));
+            }
         }
         rest = after;
     }

@@ -113,6 +113,7 @@ fn asked(check: &record::Check) -> Check {
         source: String::new(),
         author: Author::BuiltIn,
         access: Access::default(),
+        batch: None,
     }
 }
 

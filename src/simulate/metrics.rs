@@ -1,6 +1,6 @@
 //! A stand-in for metrics systems: answers the queries of checks with what the script says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -36,7 +36,13 @@ pub(super) fn answer(
         Answer::None => None,
         Answer::Value(value) => Some(value),
     };
-    let body = system.body(value, now);
+    let series = match system {
+        System::Prometheus => query
+            .and_then(grouping)
+            .map(|grouping| workloads(cluster, &grouping)),
+        _ => None,
+    };
+    let body = system.body(value, series.unwrap_or_else(|| vec![json!({})]), now);
     Ok(Response::new(Bytes::from(body.to_string())))
 }
 
@@ -85,16 +91,19 @@ impl System {
         }
     }
 
-    /// An answer with one number, or with none.
-    fn body(self, value: Option<f64>, now: Timestamp) -> Value {
+    /// An answer with one number for each of these series, or with none.
+    fn body(self, value: Option<f64>, labels: Vec<Value>, now: Timestamp) -> Value {
         let seconds = now.as_second();
         let list = |item: Option<Value>| Value::Array(item.into_iter().collect());
         match self {
             Self::Prometheus => {
-                let series = value.map(|value| {
-                    json!({ "metric": {}, "value": [seconds, value.to_string()] })
-                });
-                let data = json!({ "resultType": "vector", "result": list(series) });
+                let series = |value: f64| {
+                    let sample = json!([seconds, value.to_string()]);
+                    let series = |labels| json!({ "metric": labels, "value": sample });
+                    labels.into_iter().map(series).collect::<Vec<_>>()
+                };
+                let result = value.map(series).unwrap_or_default();
+                let data = json!({ "resultType": "vector", "result": result });
                 json!({ "status": "success", "data": data })
             }
             // Of a minute that has ended.
@@ -115,6 +124,56 @@ impl System {
             }
         }
     }
+}
+
+/// What a query is grouped by: the labels of namespace and workload, and the names that it asks about.
+struct Grouping {
+    labels: [String; 2],
+    names: [Vec<String>; 2],
+}
+
+/// How a query is grouped, if it asks about several workloads: `by (namespace, workload)`, where `le`
+/// may stand before them.
+fn grouping(query: &str) -> Option<Grouping> {
+    let (_, rest) = query.split_once("by (")?;
+    let (labels, _) = rest.split_once(')')?;
+    let labels: Vec<_> = labels
+        .split(',')
+        .map(|label| label.trim().to_owned())
+        .filter(|label| label != "le")
+        .collect();
+    let labels: [String; 2] = labels.try_into().ok()?;
+    let [namespaces, workloads] = &labels;
+    let names = [matched(query, namespaces)?, matched(query, workloads)?];
+    Some(Grouping { labels, names })
+}
+
+/// The names that a label is matched with.
+fn matched(query: &str, label: &str) -> Option<Vec<String>> {
+    let (_, rest) = query.split_once(&format!("{label}=~\""))?;
+    let (names, _) = rest.split_once('"')?;
+    // A dot is the one character of a name that is escaped in a pattern.
+    let names = names.split('|').map(|name| name.replace("\\\\", ""));
+    Some(names.collect())
+}
+
+/// The labels of the workloads that there are of those which are asked about.
+fn workloads(cluster: &Cluster, Grouping { labels, names }: &Grouping) -> Vec<Value> {
+    let canaries = cluster.objects_of("flagger.app", "Canary");
+    let there = canaries.flat_map(|(key, canary)| {
+        let references = ["targetRef", "ingressRef"].map(|it| &canary["spec"][it]["name"]);
+        let workloads = references.into_iter().filter_map(Value::as_str);
+        workloads.map(|workload| (key.namespace.to_string(), workload.to_owned()))
+    });
+    let there: BTreeSet<_> = there.collect();
+    let [namespaces, workloads] = names.each_ref().map(BTreeSet::from_iter);
+    there
+        .iter()
+        .filter(|(namespace, workload)| {
+            namespaces.contains(namespace) && workloads.contains(workload)
+        })
+        .map(|(namespace, workload)| json!({ &*labels[0]: namespace, &*labels[1]: workload }))
+        .collect()
 }
 
 /// What the script says of a check by its name, by the name of its MetricTemplate or by a text of its

@@ -110,6 +110,7 @@ fn shown(check: &Check) -> String {
         source,
         author,
         access,
+        batch: _,
     } = check;
     if *author != Author::BuiltIn {
         let headers = &access.headers;
@@ -219,6 +220,7 @@ fn check(data: &Value) -> Check {
             _ => Author::Template("errors.test".to_owned()),
         },
         access: Access::default(),
+        batch: None,
     }
 }
 
@@ -400,8 +402,8 @@ async fn a_real_prometheus_is_asked_and_understood() {
             origin: Origin::Settings,
             access: Access::default(),
         };
-        let probed = ask::probe(&io, metrics::provider(), vec![system], LIMIT).await;
-        assert_eq!(probed, [Ok(())]);
+        let probed = ask::probe(&io, metrics::provider(), &system, LIMIT).await;
+        assert_eq!(probed, Ok(()));
         until_measured(target, &io, &checks, &expected).await;
         together.0.extend(checks);
         together.1.extend(expected);

@@ -3,7 +3,6 @@
 
 mod crash_matrix;
 mod disturbed;
-mod draw;
 mod faults;
 mod interleavings;
 mod invariants;

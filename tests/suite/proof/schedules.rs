@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::SignedDuration;
 
-use crate::proof::draw::Draw;
+use crate::draw::Draw;
 use crate::proof::stage::Story;
 use crate::proof::stage::faults::Fault;
 use crate::proof::stage::hand::{Hand, Holds};

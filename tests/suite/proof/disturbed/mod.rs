@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
-use crate::proof::draw::Draw;
+use crate::draw::Draw;
 use crate::proof::invariants::{Committed, in_words};
 use crate::proof::stage::stops::tell;
 use crate::proof::stage::wire::revision;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::bed::audit::AuditEvent;
 use crate::bed::program::{Ended, Program};
-use crate::proof::draw::Draw;
+use crate::draw::Draw;
 
 /// One in so many runs is left to its end.
 const WHOLE_PERCENT: usize = 15;

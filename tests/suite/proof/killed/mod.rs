@@ -21,7 +21,7 @@ use crate::bed::control_plane::ControlPlane;
 use crate::bed::wait::until;
 use crate::bed::{control_plane, prometheus};
 use crate::podinfo::{fixture, install_definitions};
-use crate::proof::draw::Draw;
+use crate::draw::Draw;
 use crate::proof::invariants::watched::Change;
 use crate::proof::invariants::{Checker, Committed, in_words};
 use crate::proof::stage::stops::tell;

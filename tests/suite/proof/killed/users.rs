@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::bed::control_plane::ControlPlane;
 use crate::bed::exporter::Exporter;
 use crate::podinfo::fixture;
-use crate::proof::draw::Draw;
+use crate::draw::Draw;
 
 /// What becomes of a revision if nobody changes it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
