@@ -4,7 +4,6 @@
 //! Status says what should be; `decide` changes what status says; `converge` makes it so;
 //! `deliver` tells the world.
 
-mod asking;
 pub mod claim;
 pub mod converge;
 pub mod decide;

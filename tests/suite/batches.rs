@@ -9,7 +9,7 @@ use bytes::Bytes;
 use davy::api::canary::Canary;
 use davy::metrics::{self, Check, Measured, Next, Reply, Sources, Templates};
 use davy::objects::{Names, Objects, Policy, View};
-use http::Request;
+use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -133,10 +133,10 @@ impl System {
             }
         }
         match self.of_many {
-            OfMany::TooLong if is_of_many => return reply(414, &json!("too long")),
+            OfMany::TooLong if is_of_many => return Ok(response(414, &json!("too long"))),
             OfMany::TooMuch if is_of_many => {
                 let error = json!({ "status": "error", "error": "too many samples" });
-                return reply(422, &error);
+                return Ok(response(422, &error));
             }
             OfMany::Strangers if is_of_many => {
                 let labels = labels(query, "a", "nobody's");
@@ -145,13 +145,13 @@ impl System {
             _ => {}
         }
         let data = json!({ "resultType": "vector", "result": series });
-        reply(200, &json!({ "status": "success", "data": data }))
+        Ok(response(200, &json!({ "status": "success", "data": data })))
     }
 }
 
-fn reply(status: u16, body: &Value) -> Reply {
-    let response = http::Response::builder().status(status);
-    Ok(response.body(Bytes::from(body.to_string())).unwrap())
+fn response(status: u16, body: &Value) -> Response<Bytes> {
+    let response = Response::builder().status(status);
+    response.body(Bytes::from(body.to_string())).unwrap()
 }
 
 /// What is asked, whomever it is about: the first metric, and whether only failures are looked for.
@@ -288,13 +288,10 @@ fn what_is_asked_of_two_is_one_query_where_labels_allow_it() {
             for query in together {
                 writeln!(text, "  {query}").unwrap();
             }
-            let empty = reply(
-                200,
-                &json!({
-                    "status": "success", "data": { "resultType": "vector", "result": [] },
-                }),
-            );
-            let replies = [empty.clone(), empty];
+            let empty = json!({
+                "status": "success", "data": { "resultType": "vector", "result": [] },
+            });
+            let replies = [Ok(response(200, &empty)), Ok(response(200, &empty))];
             let now = Timestamp::from_second(NOW).unwrap();
             let next = metrics::provider().next(&two, &replies, now);
             let Next::Ask(requests) = next else {

@@ -21,7 +21,10 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
-const CANARIES: usize = 1_000;
+use crate::tier::is_thorough;
+
+/// Canaries of the long proof, and of a day's.
+const CANARIES: [usize; 2] = [1_000, 100];
 const NAMESPACES: usize = 7;
 /// Queries of a pass in which each of them has both checks due.
 const QUERIES_MAX: usize = 10;
@@ -151,12 +154,14 @@ impl Many {
 /// One query serves many canaries, and each has its own verdict of it.
 #[tokio::test]
 async fn a_thousand_canaries_with_both_checks_are_ten_queries() {
-    let many = Many::new(CANARIES, |_, _| {});
+    let [long, short] = CANARIES;
+    let canaries = if is_thorough() { long } else { short };
+    let many = Many::new(canaries, |_, _| {});
     let rested = |handled: &Handled| handled.outcome == Outcome::Rested;
-    many.until(CANARIES, rested).await;
+    many.until(canaries, rested).await;
     many.release();
-    many.until(CANARIES, |handled| handled.weight == 10).await;
-    let report = many.until(CANARIES, |handled| handled.weight == 20).await;
+    many.until(canaries, |handled| handled.weight == 10).await;
+    let report = many.until(canaries, |handled| handled.weight == 20).await;
     let own = report
         .canaries
         .iter()

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::bed::control_plane::ControlPlane;
 use crate::bed::exporter::Exporter;
-use crate::podinfo::fixture;
 use crate::draw::Draw;
+use crate::podinfo::fixture;
 
 /// What becomes of a revision if nobody changes it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

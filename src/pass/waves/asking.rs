@@ -12,11 +12,10 @@ use crate::io::{Io, ask, hooks};
 use crate::judges;
 use crate::metrics::{self, Check, Measured, System};
 use crate::objects::Names;
+use crate::pass::questions::{Answer, Answers, HookCall, Question};
+use crate::pass::secrets::with_credentials;
 use crate::webhooks::call;
 use crate::webhooks::reply::{self, Called, NoReply};
-
-use super::questions::{Answer, Answers, HookCall, Question};
-use super::secrets::with_credentials;
 
 /// A gate, or a hook that may call a release back, is waited for as long: a pass may have to ask
 /// several, one after the other.
