@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +14,17 @@ use davy::api::canary::Canary;
 use davy::io::address::Allowed;
 use davy::io::clock::Clock;
 use davy::io::wire::{self, Limits};
-use davy::io::{Io, ask};
+use davy::io::{Io, Wire, ask};
 use davy::judges::threshold::judge;
 use davy::metrics::{
     self, Access, Author, Check, Measured, Next, Origin, Reply, Sources, Templates, Unit,
 };
 use davy::objects::{Names, Objects, Policy, Problem, View};
+use http::Request;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower::{ServiceExt, service_fn};
 
 use crate::bed::exporter::Traffic;
 use crate::bed::prometheus;
@@ -352,6 +356,77 @@ async fn a_real_prometheus_is_asked_and_understood() {
         wire,
         clock: Clock::System,
     };
+    let mut together = (Vec::new(), Vec::new());
+    for (target, traffic, expected) in kinds_of_traffic() {
+        if let Some(traffic) = traffic {
+            prometheus
+                .exporter()
+                .serve_traffic("metrics", target, traffic);
+        }
+        let checks = both_checks("metrics", target, &prometheus.url());
+        let system = metrics::System {
+            address: prometheus.url(),
+            origin: Origin::Settings,
+            access: Access::default(),
+        };
+        let probed = ask::probe(&io, metrics::provider(), &system, LIMIT).await;
+        assert_eq!(probed, Ok(()));
+        until_measured(target, &io, &checks, &expected).await;
+        together.0.extend(checks);
+        together.1.extend(expected);
+    }
+    // All of them by one query for each metric.
+    until_measured("together", &io, &together.0, &together.1).await;
+}
+
+/// One query for many workloads gives each of them what its own query gives.
+#[tokio::test]
+async fn a_thousand_workloads_are_measured_by_a_few_queries_as_by_their_own() {
+    let Some(prometheus) = prometheus().await else {
+        return;
+    };
+    let kubernetes = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    let wire = wire::real(&kubernetes, Limits::default(), Allowed::default()).unwrap();
+    let io = Io {
+        wire,
+        clock: Clock::System,
+    };
+    let kinds = kinds_of_traffic();
+    let (mut checks, mut expected) = (Vec::new(), Vec::new());
+    for number in 0..1_000 {
+        let (kind, traffic, measured) = &kinds[number % kinds.len()];
+        let (namespace, target) = (format!("team-{}", number % 7), format!("{kind}-{number}"));
+        if let Some(traffic) = traffic {
+            let exporter = prometheus.exporter();
+            exporter.serve_traffic(&namespace, &target, *traffic);
+        }
+        checks.extend(both_checks(&namespace, &target, &prometheus.url()));
+        expected.extend(measured.clone());
+    }
+    until_measured("together", &io, &checks, &expected).await;
+    let queries = Arc::new(AtomicUsize::new(0));
+    let (wire, counting) = (io.wire.clone(), queries.clone());
+    let counted = Io {
+        wire: Wire::new(service_fn(move |request: Request<Bytes>| {
+            counting.fetch_add(1, Ordering::Relaxed);
+            wire.clone().oneshot(request)
+        })),
+        clock: Clock::System,
+    };
+    until_measured("counted", &counted, &checks, &expected).await;
+    let queries = queries.load(Ordering::Relaxed);
+    assert!(
+        queries <= 15,
+        "{queries} queries, a third of them second ones"
+    );
+    for check in &mut checks {
+        check.batch = None;
+    }
+    until_measured("alone", &io, &checks, &expected).await;
+}
+
+/// What can be behind a workload's name, and what both checks make of it.
+fn kinds_of_traffic() -> [(&'static str, Option<Traffic>, [Measured; 2]); 5] {
     let rate = |success_percent: f64, p99_milliseconds: f64| Traffic {
         requests_per_second: 100.0,
         success_percent,
@@ -359,8 +434,7 @@ async fn a_real_prometheus_is_asked_and_understood() {
     };
     let no_data = || Measured::NoData("no values found".to_owned());
     let value = Measured::Value;
-    let mut together = (Vec::new(), Vec::new());
-    for (target, traffic, expected) in [
+    [
         ("good", Some(rate(100.0, 50.0)), [value(100.0), value(50.0)]),
         (
             "bad",
@@ -379,51 +453,39 @@ async fn a_real_prometheus_is_asked_and_understood() {
             [no_data(), no_data()],
         ),
         ("absent", None, [no_data(), no_data()]),
-    ] {
-        if let Some(traffic) = traffic {
-            prometheus
-                .exporter()
-                .serve_traffic("metrics", target, traffic);
-        }
-        let metrics = json!([
-            { "name": "request-success-rate", "interval": "5s", "thresholdRange": { "min": 99 } },
-            { "name": "request-duration", "interval": "5s", "thresholdRange": { "max": 500 } },
-        ]);
-        let canary = canary("metrics", target, &json!({ "metrics": metrics }));
-        let view = View {
-            canary: &canary,
-            names: &Names::of(&canary),
-            policy: &Policy::default(),
-            objects: &Objects::new(),
-        };
-        let checks = resolved(&view, &prometheus.url(), &Templates::new()).unwrap();
-        let system = metrics::System {
-            address: prometheus.url(),
-            origin: Origin::Settings,
-            access: Access::default(),
-        };
-        let probed = ask::probe(&io, metrics::provider(), &system, LIMIT).await;
-        assert_eq!(probed, Ok(()));
-        until_measured(target, &io, &checks, &expected).await;
-        together.0.extend(checks);
-        together.1.extend(expected);
-    }
-    // All of them by one query for each metric.
-    until_measured("together", &io, &together.0, &together.1).await;
+    ]
+}
+
+fn both_checks(namespace: &str, target: &str, address: &str) -> Vec<Check> {
+    let metrics = json!([
+        { "name": "request-success-rate", "interval": "5s", "thresholdRange": { "min": 99 } },
+        { "name": "request-duration", "interval": "5s", "thresholdRange": { "max": 500 } },
+    ]);
+    let canary = canary(namespace, target, &json!({ "metrics": metrics }));
+    let view = View {
+        canary: &canary,
+        names: &Names::of(&canary),
+        policy: &Policy::default(),
+        objects: &Objects::new(),
+    };
+    resolved(&view, address, &Templates::new()).unwrap()
 }
 
 async fn until_measured(what: &str, io: &Io, checks: &[Check], expected: &[Measured]) {
     until(what, Duration::from_mins(1), async || {
         let now = io.clock.now();
-        let measured = ask::ask(io, metrics::provider(), checks, now, LIMIT).await;
-        let close = measured.iter().zip(expected).all(|pair| match pair {
+        let measured = ask::ask(io, metrics::provider(), checks, now, LIMIT * 4).await;
+        let is_close = |pair: &(&Measured, &Measured)| match pair {
             (Measured::Value(left), Measured::Value(right)) => (left - right).abs() < 1e-6,
             (left, right) => left == right,
-        });
-        if close {
-            Ok(())
-        } else {
-            Err(format!("{measured:?}"))
+        };
+        let pairs = measured.iter().zip(expected);
+        match pairs.enumerate().find(|(_, pair)| !is_close(pair)) {
+            None => Ok(()),
+            Some((place, (measured, expected))) => {
+                let query = &checks[place].query;
+                Err(format!("{measured:?} instead of {expected:?}: {query}"))
+            }
         }
     })
     .await
