@@ -12,6 +12,8 @@ use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
 
 mod adopted;
 mod apex;
+pub mod apisix;
+mod beside;
 pub mod contour;
 pub mod gateway;
 pub mod istio;
@@ -181,6 +183,7 @@ pub trait Router: Sync {
 
 /// Every router, by the names that a Canary may give.
 static ROUTERS: &[&dyn Router] = &[
+    &apisix::Apisix,
     &contour::Contour,
     &gateway::GatewayApi,
     &istio::Istio,

@@ -160,23 +160,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
             duration_scale: 1.0,
         },
     ),
-    (
-        "apisix",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( apisix_http_status{
-                route=~"{{ namespace }}_{{ route }}-{{ target }}-canary_.+",
-                code!~"5.." }[{{ interval }}] ) )
-            / sum( rate( apisix_http_status{
-                route=~"{{ namespace }}_{{ route }}-{{ target }}-canary_.+"
-                }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( apisix_http_latency_bucket{ type=~"request",
-                route=~"{{ namespace }}_{{ route }}-{{ target }}-canary_.+"
-                }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
     // The `_id` variables are what Skipper makes of a name: all but word characters is `_`.
     (
         "skipper",
