@@ -16,6 +16,7 @@ pub mod apisix;
 mod beside;
 pub mod contour;
 pub mod gateway;
+pub mod gloo;
 pub mod istio;
 pub mod kubernetes;
 pub mod nginx;
@@ -186,6 +187,7 @@ static ROUTERS: &[&dyn Router] = &[
     &apisix::Apisix,
     &contour::Contour,
     &gateway::GatewayApi,
+    &gloo::Gloo,
     &istio::Istio,
     &kubernetes::Kubernetes,
     &nginx::Nginx,

@@ -127,23 +127,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
         },
     ),
     (
-        "gloo",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( envoy_cluster_upstream_rq{
-            envoy_cluster_name=~"{{ namespace }}-{{ target }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+",
-                envoy_response_code!~"5.*" }[{{ interval }}] ) )
-            / sum( rate( envoy_cluster_upstream_rq{
-            envoy_cluster_name=~"{{ namespace }}-{{ target }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+",
-                }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( envoy_cluster_upstream_rq_time_bucket{
-            envoy_cluster_name=~"{{ namespace }}-{{ target }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+",
-                }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
         "kuma",
         &BuiltInQueries {
             success_rate: r#"
