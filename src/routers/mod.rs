@@ -21,6 +21,7 @@ pub mod istio;
 pub mod kubernetes;
 pub mod nginx;
 pub mod queries;
+pub mod skipper;
 pub mod traefik;
 
 pub use queries::BuiltInQueries;
@@ -191,6 +192,7 @@ static ROUTERS: &[&dyn Router] = &[
     &istio::Istio,
     &kubernetes::Kubernetes,
     &nginx::Nginx,
+    &skipper::Skipper,
     &traefik::Traefik,
 ];
 

@@ -143,26 +143,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
             duration_scale: 1.0,
         },
     ),
-    // The `_id` variables are what Skipper makes of a name: all but word characters is `_`.
-    (
-        "skipper",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum(rate(skipper_response_duration_seconds_bucket{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id
-            }}_canary(_[0-9]+)?",code!~"5..",le="+Inf"}[{{ interval }}]))
-            / sum(rate(skipper_response_duration_seconds_bucket{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id
-            }}_canary(_[0-9]+)?",le="+Inf"}[{{ interval }}])) * 100"#,
-            duration: r#"
-            sum(rate(skipper_serve_route_duration_seconds_sum{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id }}_canary(_[0-9]+)?"}[{{ interval }}]))
-            / sum(rate(skipper_serve_route_duration_seconds_count{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id }}_canary(_[0-9]+)?"}[{{ interval }}]))
-            * 1000"#,
-            duration_scale: 1.0,
-        },
-    ),
     (
         "osm",
         &BuiltInQueries {
