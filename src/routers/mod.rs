@@ -22,6 +22,7 @@ pub mod kubernetes;
 pub mod nginx;
 pub mod queries;
 pub mod skipper;
+pub mod smi;
 pub mod traefik;
 
 pub use queries::BuiltInQueries;
@@ -193,6 +194,10 @@ static ROUTERS: &[&dyn Router] = &[
     &kubernetes::Kubernetes,
     &nginx::Nginx,
     &skipper::Skipper,
+    &smi::LINKERD,
+    &smi::SMI_V1ALPHA1,
+    &smi::SMI_V1ALPHA2,
+    &smi::SMI_V1ALPHA3,
     &traefik::Traefik,
 ];
 

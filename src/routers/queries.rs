@@ -93,22 +93,6 @@ pub(super) static APPLICATION: BuiltInQueries = BuiltInQueries {
 /// Canary is told what is wrong with it, not that its checks are unknown.
 static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
     (
-        "linkerd",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( response_total{ namespace="{{ namespace }}",
-                deployment=~"{{ target }}", classification!="failure",
-                direction="inbound" }[{{ interval }}] ) )
-            / sum( rate( response_total{ namespace="{{ namespace }}",
-                deployment=~"{{ target }}", direction="inbound" }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( response_latency_ms_bucket{
-                namespace="{{ namespace }}", deployment=~"{{ target }}",
-                direction="inbound" }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
         "appmesh",
         &BuiltInQueries {
             success_rate: r#"
