@@ -12,12 +12,18 @@ use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
 
 mod adopted;
 mod apex;
+pub mod apisix;
+mod beside;
 pub mod contour;
 pub mod gateway;
+pub mod gloo;
 pub mod istio;
 pub mod kubernetes;
 pub mod nginx;
 pub mod queries;
+mod refused;
+pub mod skipper;
+pub mod smi;
 pub mod traefik;
 
 pub use queries::BuiltInQueries;
@@ -181,11 +187,18 @@ pub trait Router: Sync {
 
 /// Every router, by the names that a Canary may give.
 static ROUTERS: &[&dyn Router] = &[
+    &apisix::Apisix,
     &contour::Contour,
     &gateway::GatewayApi,
+    &gloo::Gloo,
     &istio::Istio,
     &kubernetes::Kubernetes,
     &nginx::Nginx,
+    &skipper::Skipper,
+    &smi::LINKERD,
+    &smi::SMI_V1ALPHA1,
+    &smi::SMI_V1ALPHA2,
+    &smi::SMI_V1ALPHA3,
     &traefik::Traefik,
 ];
 
@@ -194,21 +207,19 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ROUTERS.iter().flat_map(|router| router.names()).copied()
 }
 
-/// The router for this canary; an unknown or unbuilt provider is a problem that names the known.
+/// The router for this canary; an unknown provider is a problem that names the known, and one
+/// that is refused for good says what does instead.
 pub fn router(provider: &str) -> Result<&'static dyn Router, Problem> {
     ROUTERS
         .iter()
         .copied()
         .find(|router| router.names().contains(&provider))
         .ok_or_else(|| {
-            let known: Vec<_> = names().collect();
-            Problem::field(
-                "spec.provider",
-                format!(
-                    "\"{provider}\" is not supported; known are {}",
-                    known.join(", ")
-                ),
-            )
+            refused::problem(provider).unwrap_or_else(|| {
+                let known = names().collect::<Vec<_>>().join(", ");
+                let why = format!("\"{provider}\" is not supported; known are {known}");
+                Problem::field("spec.provider", why)
+            })
         })
 }
 

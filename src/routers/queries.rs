@@ -93,22 +93,6 @@ pub(super) static APPLICATION: BuiltInQueries = BuiltInQueries {
 /// Canary is told what is wrong with it, not that its checks are unknown.
 static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
     (
-        "linkerd",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( response_total{ namespace="{{ namespace }}",
-                deployment=~"{{ target }}", classification!="failure",
-                direction="inbound" }[{{ interval }}] ) )
-            / sum( rate( response_total{ namespace="{{ namespace }}",
-                deployment=~"{{ target }}", direction="inbound" }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( response_latency_ms_bucket{
-                namespace="{{ namespace }}", deployment=~"{{ target }}",
-                direction="inbound" }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
         "appmesh",
         &BuiltInQueries {
             success_rate: r#"
@@ -127,23 +111,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
         },
     ),
     (
-        "gloo",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( envoy_cluster_upstream_rq{
-            envoy_cluster_name=~"{{ namespace }}-{{ target }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+",
-                envoy_response_code!~"5.*" }[{{ interval }}] ) )
-            / sum( rate( envoy_cluster_upstream_rq{
-            envoy_cluster_name=~"{{ namespace }}-{{ target }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+",
-                }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( envoy_cluster_upstream_rq_time_bucket{
-            envoy_cluster_name=~"{{ namespace }}-{{ target }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+",
-                }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
         "kuma",
         &BuiltInQueries {
             success_rate: r#"
@@ -157,43 +124,6 @@ static WITHOUT_A_ROUTER: &[(&str, &BuiltInQueries)] = &[
             histogram_quantile( 0.99, sum( rate( envoy_cluster_upstream_rq_time_bucket{
                 service=~"{{ target }}-canary_{{ namespace }}_svc_[0-9a-zA-Z-]+",
                 }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
-    (
-        "apisix",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum( rate( apisix_http_status{
-                route=~"{{ namespace }}_{{ route }}-{{ target }}-canary_.+",
-                code!~"5.." }[{{ interval }}] ) )
-            / sum( rate( apisix_http_status{
-                route=~"{{ namespace }}_{{ route }}-{{ target }}-canary_.+"
-                }[{{ interval }}] ) ) * 100"#,
-            duration: r#"
-            histogram_quantile( 0.99, sum( rate( apisix_http_latency_bucket{ type=~"request",
-                route=~"{{ namespace }}_{{ route }}-{{ target }}-canary_.+"
-                }[{{ interval }}] ) ) by (le) )"#,
-            duration_scale: 1.0,
-        },
-    ),
-    // The `_id` variables are what Skipper makes of a name: all but word characters is `_`.
-    (
-        "skipper",
-        &BuiltInQueries {
-            success_rate: r#"
-            sum(rate(skipper_response_duration_seconds_bucket{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id
-            }}_canary(_[0-9]+)?",code!~"5..",le="+Inf"}[{{ interval }}]))
-            / sum(rate(skipper_response_duration_seconds_bucket{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id
-            }}_canary(_[0-9]+)?",le="+Inf"}[{{ interval }}])) * 100"#,
-            duration: r#"
-            sum(rate(skipper_serve_route_duration_seconds_sum{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id }}_canary(_[0-9]+)?"}[{{ interval }}]))
-            / sum(rate(skipper_serve_route_duration_seconds_count{route=~"kube(ew)?_{{ namespace_id
-            }}__{{ ingress_id }}_canary__.*__{{ service_id }}_canary(_[0-9]+)?"}[{{ interval }}]))
-            * 1000"#,
             duration_scale: 1.0,
         },
     ),

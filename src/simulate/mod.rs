@@ -13,11 +13,13 @@ pub mod scenario;
 pub mod transcript;
 pub mod world;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::objects::Kind;
 use crate::routers;
 use cluster::Cluster;
 
@@ -42,26 +44,33 @@ fn installed() -> Result<Cluster, String> {
 /// Definitions, without a schema, of the kinds that routers write: a rehearsal is about traffic,
 /// not about what another project's API server would refuse.
 fn definitions() -> Vec<Value> {
-    routers::kinds()
-        .filter(|kind| kind.group.contains('.') && kind.group != "networking.k8s.io")
-        .map(|kind| {
+    let mut versions: BTreeMap<(&str, &str, &str), Vec<Value>> = BTreeMap::new();
+    let of_others = |kind: &&Kind| kind.group.contains('.') && kind.group != "networking.k8s.io";
+    for kind in routers::kinds().filter(of_others) {
+        let versions = versions.entry((kind.group, kind.kind, kind.plural));
+        let versions = versions.or_default();
+        versions.push(json!({
+            "name": kind.version,
+            "served": true,
+            "storage": versions.is_empty(),
+            "schema": { "openAPIV3Schema": {
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": true,
+            } },
+        }));
+    }
+    versions
+        .into_iter()
+        .map(|((group, kind, plural), versions)| {
             json!({
                 "apiVersion": "apiextensions.k8s.io/v1",
                 "kind": "CustomResourceDefinition",
-                "metadata": { "name": format!("{}.{}", kind.plural, kind.group) },
+                "metadata": { "name": format!("{plural}.{group}") },
                 "spec": {
-                    "group": kind.group,
+                    "group": group,
                     "scope": "Namespaced",
-                    "names": { "kind": kind.kind, "plural": kind.plural },
-                    "versions": [{
-                        "name": kind.version,
-                        "served": true,
-                        "storage": true,
-                        "schema": { "openAPIV3Schema": {
-                            "type": "object",
-                            "x-kubernetes-preserve-unknown-fields": true,
-                        } },
-                    }],
+                    "names": { "kind": kind, "plural": plural },
+                    "versions": versions,
                 },
             })
         })

@@ -81,6 +81,30 @@ fn unknown_provider_names_the_known_ones() {
     assert_eq!(problem, Some(expected));
 }
 
+#[test]
+fn provider_that_is_discontinued_is_refused_with_the_way_on() {
+    for provider in [
+        "appmesh",
+        "appmesh:v1beta1",
+        "appmesh:v1beta2",
+        "kuma",
+        "osm",
+    ] {
+        let problem = routers::router(provider).err();
+        let problem = problem.unwrap_or_else(|| panic!("{provider} is routed on"));
+        let text = problem.to_string();
+        let begin = format!("spec.provider: \"{provider}\" is not supported: ");
+        let why = text
+            .strip_prefix(&*begin)
+            .unwrap_or_else(|| panic!("{text}"));
+        assert!(why.contains("discontinued"), "{text}");
+        assert!(
+            why.contains("provider gatewayapi:v1") || why.contains("providers istio"),
+            "{text}"
+        );
+    }
+}
+
 fn run(case: &Path) -> Vec<String> {
     let text = fs::read_to_string(case.join("canary.yaml")).unwrap();
     let canary: Canary = serde_yaml::from_str(&text).unwrap();

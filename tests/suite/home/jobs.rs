@@ -69,7 +69,7 @@ async fn release_ends_with_the_code_of_its_end() {
     stage.release("podinfo", "stuck").await;
     assert_code(&release("3"), 4);
     let analysis = json!({"interval": "10s", "threshold": 1, "iterations": 1});
-    let odd = json!({"provider": "linkerd", "analysis": analysis});
+    let odd = json!({"provider": "osm", "analysis": analysis});
     stage.application("odd", &odd).await;
     let output = recipe(&stage, &format!("jobs/release {namespace}/odd 1"), &[]);
     assert_code(&output, 1);

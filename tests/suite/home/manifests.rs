@@ -345,7 +345,7 @@ async fn pass_at_once(stage: &Stage) {
     let code = now(stage, &mut kubelet).await;
     assert_eq!(code, Some(0), "{:?}", kubelet.ended);
     let analysis = json!({"interval": "10s", "threshold": 1, "iterations": 1});
-    let odd = json!({"provider": "linkerd", "analysis": analysis});
+    let odd = json!({"provider": "osm", "analysis": analysis});
     stage.application("odd", &odd).await;
     assert_eq!(now(stage, &mut kubelet).await, Some(1));
 }
