@@ -63,7 +63,7 @@ pub async fn probe(
     systems: Vec<System>,
 ) -> Vec<Result<(), String>> {
     let probes = stream::iter(systems).map(async |system: System| {
-        let request = provider.probe(&system)?;
+        let request = provider.probe_at(&system, io.clock.now())?;
         provider.online(&reply(io, request).await)
     });
     probes.buffered(ASK_CONCURRENCY).collect().await

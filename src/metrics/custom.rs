@@ -128,18 +128,15 @@ fn system(
 ) -> Result<(&'static dyn Provider, String, Access), (&'static str, String)> {
     let MetricTemplateProvider {
         r#type,
-        address,
         headers,
         secret_ref,
         region,
         insecure_skip_verify,
+        ..
     } = &template.spec.provider;
     let provider = provider_of(r#type).map_err(|why| ("spec.provider.type", why))?;
-    let address = address.as_deref().filter(|address| !address.is_empty());
-    let address = address
-        .or(provider.default_address())
-        .ok_or(("spec.provider.address", "is needed".to_owned()))?;
-    let uri = prometheus::checked(address).map_err(|why| ("spec.provider.address", why))?;
+    let address = provider.address(&template.spec.provider)?;
+    let uri = prometheus::checked(&address).map_err(|why| ("spec.provider.address", why))?;
     if *insecure_skip_verify == Some(true) && uri.scheme_str() == Some("https") {
         let why = "certificates are checked: this version does not do without".to_owned();
         return Err(("spec.provider.insecureSkipVerify", why));
@@ -164,7 +161,7 @@ fn system(
         region: region.clone(),
         ..Access::default()
     };
-    Ok((provider, address.to_owned(), access))
+    Ok((provider, address, access))
 }
 
 /// The functions that a template may call, for one metric of one canary.
