@@ -78,7 +78,7 @@ pub struct MetricTemplateProvider {
     #[schemars(length(max = 63))]
     pub region: Option<String>,
 
-    /// Accept any certificate. For prometheus, graphite and externalmetrics. Default false.
+    /// Accept any certificate, where DAVY_ALLOW_INSECURE_METRICS allows it. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
 }

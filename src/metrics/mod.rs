@@ -99,6 +99,10 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untrusted;
 
+/// Marks a request (as an extension) whose server may show any certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyCertificate;
+
 /// What the number of a check means, which decides how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {

@@ -33,6 +33,9 @@ struct Case {
     /// The data of the Secret that the template names.
     #[serde(default)]
     secret: BTreeMap<String, String>,
+    /// Whether the operator lets a template do without certificates.
+    #[serde(default)]
+    allows_any_certificate: bool,
     /// The replies to what is asked before the query: for a token.
     #[serde(default)]
     before: Vec<Given>,
@@ -92,7 +95,11 @@ fn told(case: Case) -> String {
     for (key, value) in case.metric.as_object().into_iter().flatten() {
         metric[key] = value.clone();
     }
-    let mut check = match check(&metric, case.template) {
+    let policy = Policy {
+        insecure_metrics: case.allows_any_certificate,
+        ..Policy::default()
+    };
+    let mut check = match check(&metric, case.template, &policy) {
         Ok(check) => check,
         Err(problem) => return format!("refused: {problem}\n"),
     };
@@ -161,20 +168,27 @@ fn request_line(request: &http::Request<Bytes>) -> String {
         )
         .unwrap();
     }
+    if request
+        .extensions()
+        .get::<metrics::AnyCertificate>()
+        .is_some()
+    {
+        text.push_str("  of any certificate\n");
+    }
     for line in String::from_utf8_lossy(request.body()).lines() {
         writeln!(text, "  > {line}").unwrap();
     }
     text
 }
 
-fn check(metric: &Value, template: MetricTemplateSpec) -> Result<Check, String> {
+fn check(metric: &Value, template: MetricTemplateSpec, policy: &Policy) -> Result<Check, String> {
     let canary = canary(metric);
     let template = MetricTemplate::new("errors", template);
     let templates = Templates::from([(("test".to_owned(), "errors".to_owned()), Ok(template))]);
     let view = View {
         canary: &canary,
         names: &Names::of(&canary),
-        policy: &Policy::default(),
+        policy,
         objects: &Objects::new(),
     };
     let sources = Sources {
