@@ -10,17 +10,12 @@ use crate::api::schema::{self, DURATION};
 /// A number that must stay in its range.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = schema::rules(&[
-    (
-        "has(self.templateRef) || has(self.query) || self.name in ['request-success-rate', 'request-duration', 'istio_requests_total', 'istio_request_duration_seconds_bucket']",
-        "a metric needs templateRef or query, or the name of a built-in check: request-success-rate or request-duration",
-    ),
-]))]
 pub struct Metric {
     /// Name of the check. Two are built in for every provider: request-success-rate, the percentage
     /// of requests not answered with a 5xx status, and request-duration, the 99th percentile in
     /// milliseconds, for nginx and skipper the average; flagger.app/v1alpha1 calls them
     /// istio_requests_total and istio_request_duration_seconds_bucket. Both look at the canary alone.
+    /// A metric of another name is not checked without templateRef or query, and an Event says so.
     #[schemars(length(max = 253))]
     pub name: String,
 

@@ -67,7 +67,9 @@ pub struct MetricTemplateProvider {
     /// prometheus: token, or username and password; graphite: username and password; datadog:
     /// datadog_api_key and datadog_application_key; newrelic: newrelic_account_id and
     /// newrelic_query_key; influxdb: token and org; dynatrace: dynatrace_token; splunk:
-    /// sf_token_key; stackdriver: project, and serviceAccountKey if need be; externalmetrics: token.
+    /// sf_token_key; stackdriver: project, and serviceAccountKey if need be; externalmetrics: token;
+    /// cloudwatch, beyond Flagger: aws_access_key_id, aws_secret_access_key and, of a session,
+    /// aws_session_token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
 
@@ -76,7 +78,7 @@ pub struct MetricTemplateProvider {
     #[schemars(length(max = 63))]
     pub region: Option<String>,
 
-    /// Accept any certificate. For prometheus, graphite and externalmetrics. Default false.
+    /// Accept any certificate, where DAVY_ALLOW_INSECURE_METRICS allows it. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
 }

@@ -10,7 +10,7 @@ use crate::api::canary::Canary;
 use crate::io::cluster::{Cluster, Listed, Scope};
 use crate::io::rights::{self, Need};
 use crate::io::{self, Io};
-use crate::metrics;
+use crate::metrics::{self, Provider};
 use crate::objects::{CANARY, Key, METRIC_TEMPLATE, Names, Policy, Problem, references};
 use crate::pass::terms::{self, layout};
 use crate::routers;
@@ -107,13 +107,16 @@ fn needs_of(canary: &Canary, policy: &Policy, objects: &[Value]) -> Result<Vec<N
         let (namespace, name) = metrics::template_key(reference, &names.namespace);
         let key = Key::new(&METRIC_TEMPLATE, name);
         let mut shown = objects.iter();
+        let template = shown.find(|object| is_named(object, &key, &namespace));
+        let provider = template.map(|template| &template["spec"]["provider"]);
         // One that nobody has shown may name a Secret.
-        if shown
-            .find(|object| is_named(object, &key, &namespace))
-            .is_none_or(|template| template["spec"]["provider"]["secretRef"].is_object())
-        {
+        if provider.is_none_or(|provider| provider["secretRef"].is_object()) {
             needs.push(Need::TemplateSecrets);
         }
+        let kind = provider.and_then(|provider| provider["type"].as_str());
+        let system = kind.and_then(|kind| metrics::provider_of(kind).ok());
+        let right = system.and_then(Provider::right);
+        needs.extend(right.map(|(kind, verb)| Need::Metrics(kind, verb)));
     }
     Ok(needs)
 }

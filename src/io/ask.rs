@@ -64,7 +64,7 @@ pub async fn probe(
     limit: Duration,
 ) -> Result<(), String> {
     let limit = limit.min(ASK_DEADLINE);
-    let request = provider.probe(system)?;
+    let request = provider.probe_at(system, io.clock.now())?;
     let answer = tokio::time::timeout(limit, reply(io, request)).await;
     provider.online(&answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}"))))
 }

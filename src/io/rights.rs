@@ -20,6 +20,8 @@ pub enum Need {
     Templates,
     /// A MetricTemplate that names a Secret.
     TemplateSecrets,
+    /// A MetricTemplate whose system is a part of the cluster's own API: this kind, by this verb.
+    Metrics(&'static Kind, &'static str),
     /// An object of this kind that is read and written: a workload, a route, an autoscaler.
     Kind(&'static Kind),
     /// Objects of this kind that keep the primary's earlier templates, for a promotion that fails.
@@ -125,7 +127,8 @@ pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
         | Need::ConfigTracking
         | Need::Alerts
         | Need::Templates
-        | Need::TemplateSecrets => None,
+        | Need::TemplateSecrets
+        | Need::Metrics(..) => None,
     });
     let fixed = ALWAYS.iter().chain(&CONFIGS).chain(&ALERTS);
     let fixed = fixed.chain(&TEMPLATES);
@@ -146,6 +149,11 @@ pub fn rules(needs: &BTreeSet<Need>) -> Vec<Rule> {
     }
     for (kind, verbs) in kinds {
         allow(kind, "", verbs);
+    }
+    for need in needs {
+        if let Need::Metrics(kind, verb) = need {
+            allow(kind, "", &[verb]);
+        }
     }
     let mut rules: BTreeMap<(&str, BTreeSet<&str>), BTreeSet<String>> = BTreeMap::new();
     for ((group, resource), verbs) in verbs {

@@ -13,6 +13,7 @@ use tower::{BoxError, ServiceExt, service_fn};
 
 use crate::io::address::Allowed;
 use crate::io::{Wire, WireError, kubernetes, plain};
+pub use crate::metrics::AnyCertificate;
 use crate::metrics::Untrusted;
 
 pub(super) const USER_AGENT: &str = concat!("davy/", env!("CARGO_PKG_VERSION"));
@@ -82,10 +83,6 @@ impl StatusOnly {
         }
     }
 }
-
-/// Marks a request (as an extension) whose server may show any certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnyCertificate;
 
 /// Why a wire cannot be made.
 #[derive(Debug, thiserror::Error)]

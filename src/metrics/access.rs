@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
+use crate::metrics::AnyCertificate;
+
 /// A system of one kind, and what it takes to be answered by it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
@@ -21,6 +23,8 @@ pub struct Access {
     pub credentials: Credentials,
     /// Of an AWS service.
     pub region: Option<String>,
+    /// Whether its certificate is taken as it comes.
+    pub any_certificate: bool,
 }
 
 impl Default for Access {
@@ -32,6 +36,7 @@ impl Default for Access {
             secret: None,
             credentials: Credentials::default(),
             region: None,
+            any_certificate: false,
         }
     }
 }
@@ -99,6 +104,9 @@ impl Access {
         let mut request = http::Request::get(uri);
         for (name, value) in &self.headers {
             request = request.header(header_name(name)?, header_value(name, value)?);
+        }
+        if self.any_certificate {
+            request = request.extension(AnyCertificate);
         }
         Ok(request)
     }

@@ -93,7 +93,9 @@ fn template_check(
     let (text, interval) = builtin::window(metric, path)?;
     let ThresholdRange { min, max } = builtin::range(metric, Unit::Plain, path)?;
     let of_template = |(field, why): (&str, String)| problem(&format!("{which}: {field}: {why}"));
-    let (provider, address, access) = system(namespace, template).map_err(of_template)?;
+    let allows_any = view.policy.insecure_metrics;
+    let (provider, address, access) =
+        system(namespace, template, allows_any).map_err(of_template)?;
     let query = rendered(view, metric, text, &template.spec.query, provider)
         .map_err(|why| of_template(("spec.query", why)))?;
     let template = format!("{name}.{namespace}");
@@ -127,24 +129,24 @@ const CROSS_NAMESPACE: &str = "a MetricTemplate of another namespace is not read
 fn system(
     namespace: &str,
     template: &MetricTemplate,
+    allows_any: bool,
 ) -> Result<(&'static dyn Provider, String, Access), (&'static str, String)> {
     let MetricTemplateProvider {
         r#type,
-        address,
         headers,
         secret_ref,
         region,
         insecure_skip_verify,
+        ..
     } = &template.spec.provider;
     let provider = provider_of(r#type).map_err(|why| ("spec.provider.type", why))?;
-    let address = address.as_deref().filter(|address| !address.is_empty());
-    let address = address
-        .or(provider.default_address())
-        .ok_or(("spec.provider.address", "is needed".to_owned()))?;
-    let uri = prometheus::checked(address).map_err(|why| ("spec.provider.address", why))?;
-    if *insecure_skip_verify == Some(true) && uri.scheme_str() == Some("https") {
-        let why = "certificates are checked: this version does not do without".to_owned();
-        return Err(("spec.provider.insecureSkipVerify", why));
+    let address = provider.address(&template.spec.provider)?;
+    let uri = prometheus::checked(&address).map_err(|why| ("spec.provider.address", why))?;
+    let any_certificate = *insecure_skip_verify == Some(true) && uri.scheme_str() == Some("https");
+    if any_certificate && !allows_any {
+        let why = "certificates are checked; DAVY_ALLOW_INSECURE_METRICS=true lets a MetricTemplate \
+                   do without";
+        return Err(("spec.provider.insecureSkipVerify", why.to_owned()));
     }
     let pairs = headers
         .iter()
@@ -164,9 +166,10 @@ fn system(
         headers: sent,
         secret,
         region: region.clone(),
+        any_certificate,
         ..Access::default()
     };
-    Ok((provider, address.to_owned(), access))
+    Ok((provider, address, access))
 }
 
 /// The functions that a template may call, for one metric of one canary.

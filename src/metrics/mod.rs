@@ -6,25 +6,33 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::api::metric_template::MetricTemplateProvider;
 use crate::api::status::{CheckStatus, Verdict};
-use crate::objects::{Names, View};
+use crate::objects::{Kind, Names, View};
 
 use template::Piece;
 
 pub mod access;
 mod batch;
 pub mod builtin;
+mod cloudwatch;
 mod custom;
 mod datadog;
 mod dynatrace;
+mod externalmetrics;
 mod graphite;
 mod halt;
+mod influxdb;
+mod keptn;
 mod newrelic;
 mod placed;
 pub mod prometheus;
 mod promql;
 mod resolve;
+mod sigv4;
 mod single;
+mod splunk;
+mod stackdriver;
 pub mod template;
 
 pub use access::{Access, Credentials, SecretName};
@@ -97,6 +105,10 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untrusted;
 
+/// Marks a request (as an extension) whose server may show any certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyCertificate;
+
 /// What the number of a check means, which decides how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -168,11 +180,33 @@ pub trait Provider: Sync {
     /// The request that tells whether the system answers at all.
     fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String>;
 
+    /// The same at a time, for a system whose requests are signed with it.
+    fn probe_at(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
+        self.probe(system)
+    }
+
     /// Whether the reply to `probe` says that it does.
     fn online(&self, reply: &Reply) -> Result<(), String>;
 
     /// The address of a MetricTemplate that names none.
     fn default_address(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Where the system of a MetricTemplate is: the address that it names, or the system's own.
+    ///
+    /// On failure: the field, and what is wrong with it.
+    fn address(&self, provider: &MetricTemplateProvider) -> Result<String, (&'static str, String)> {
+        let given = provider.address.as_deref();
+        let given = given.filter(|address| !address.is_empty());
+        let address = given.or(self.default_address());
+        let missing = || ("spec.provider.address", "is needed".to_owned());
+        address.map(str::to_owned).ok_or_else(missing)
+    }
+
+    /// What of the cluster's own API the system is: a kind, and the verb that a query needs. A user's
+    /// address may lead elsewhere all the same.
+    fn right(&self) -> Option<(&'static Kind, &'static str)> {
         None
     }
 
@@ -190,10 +224,16 @@ pub trait Provider: Sync {
 /// Every system that a MetricTemplate can name.
 static PROVIDERS: &[&dyn Provider] = &[
     &prometheus::Prometheus,
+    &cloudwatch::CloudWatch,
     &datadog::Datadog,
     &dynatrace::Dynatrace,
+    &externalmetrics::ExternalMetrics,
     &graphite::Graphite,
+    &influxdb::InfluxDb,
+    &keptn::Keptn,
     &newrelic::NewRelic,
+    &splunk::Splunk,
+    &stackdriver::Stackdriver,
 ];
 
 /// All of them.

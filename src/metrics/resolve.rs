@@ -1,13 +1,16 @@
 //! The metric checks of a Canary, resolved: whom to ask, what, and which answers pass. A check that
-//! cannot be asked is a problem that names the field, never a pass.
+//! cannot be asked is a problem that names the field, never a pass; one that asks nothing is left out
+//! as in Flagger, and said to be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::api::analysis::Analysis;
 use crate::api::canary::Canary;
+use crate::api::checks::Metric;
 use crate::api::metric_template::MetricTemplate;
 use crate::metrics::{Check, builtin, custom};
-use crate::objects::{Problem, View};
+use crate::objects::{Problem, View, duration};
 
 /// MetricTemplates by namespace and name. One that is not there does not exist.
 pub type Templates = BTreeMap<(String, String), Result<MetricTemplate, TemplateTrouble>>;
@@ -36,6 +39,8 @@ pub struct Resolved {
     /// each in the order of the Canary.
     pub checks: Vec<Check>,
     pub problems: Vec<Problem>,
+    /// Metrics that ask nothing, each with its field.
+    pub unasked: Vec<String>,
     /// What the API server did not show.
     pub unread: Vec<String>,
 }
@@ -52,6 +57,13 @@ impl From<Problem> for Unresolved {
     }
 }
 
+/// The analysis as the first Flagger called it.
+const FIRST_ANALYSIS: &str = "spec.canaryAnalysis";
+
+/// How the names of the built-in checks began then. Beside an analysis of today they are no checks to
+/// Flagger, and who writes one there may mean the series of that name, which is in seconds.
+const FIRST_NAMES: &str = "istio_";
+
 /// The analysis, by the name that either API version has for it.
 fn analysis(canary: &Canary) -> Option<(&'static str, &Analysis)> {
     let named = canary
@@ -59,7 +71,7 @@ fn analysis(canary: &Canary) -> Option<(&'static str, &Analysis)> {
         .analysis
         .as_ref()
         .map(|analysis| ("spec.analysis", analysis));
-    let first = || Some(("spec.canaryAnalysis", canary.spec.canary_analysis.as_ref()?));
+    let first = || Some((FIRST_ANALYSIS, canary.spec.canary_analysis.as_ref()?));
     named.or_else(first)
 }
 
@@ -68,16 +80,20 @@ pub(super) fn checks(view: &View<'_>, sources: &Sources<'_>) -> Resolved {
     let Some((path, analysis)) = analysis(view.canary) else {
         return resolved;
     };
+    let is_of_first_flagger = path == FIRST_ANALYSIS;
     let mut of_templates = Vec::new();
     for (index, metric) in analysis.metrics.iter().enumerate() {
         let path = format!("{path}.metrics[{index}]");
-        let built_in = builtin::of(view, sources.metrics_server, metric, &path);
+        let metric = in_order(metric);
+        let metric = &*metric;
+        let is_of_its_time = is_of_first_flagger || !metric.name.starts_with(FIRST_NAMES);
+        let built_in = is_of_its_time
+            .then(|| builtin::of(view, sources.metrics_server, metric, &path))
+            .flatten();
         let inline = custom::inline(view, sources.metrics_server, metric, &path);
         let template = custom::of_template(view, sources.templates, metric, &path);
         if built_in.is_none() && inline.is_none() && template.is_none() {
-            let field = format!("{path}.name");
-            let problem = Problem::field(&field, builtin::unknown(&metric.name));
-            resolved.problems.push(problem);
+            resolved.leave_out(&metric.name, &format!("{path}.name"));
         }
         for check in built_in.into_iter().chain(inline) {
             resolved.keep(check.map_err(Unresolved::Problem));
@@ -90,13 +106,96 @@ pub(super) fn checks(view: &View<'_>, sources: &Sources<'_>) -> Resolved {
     resolved
 }
 
+/// The metric with an interval that Prometheus reads as well: it takes no fractions, and units in
+/// falling order alone. Flagger puts `30s1m` into the query as it is, which fails for ever.
+fn in_order(metric: &Metric) -> Cow<'_, Metric> {
+    let text = metric.interval.as_deref().unwrap_or_default();
+    let interval = match duration::parse(text) {
+        Ok(interval) if !interval.is_zero() && !is_in_order(text) => interval,
+        _ => return Cow::Borrowed(metric),
+    };
+    let milliseconds = interval.as_nanos().div_ceil(1_000_000);
+    let interval = if milliseconds % 1_000 == 0 {
+        format!("{}s", milliseconds / 1_000)
+    } else {
+        format!("{milliseconds}ms")
+    };
+    Cow::Owned(Metric {
+        interval: Some(interval),
+        ..metric.clone()
+    })
+}
+
+fn is_in_order(text: &str) -> bool {
+    let mut rest = text;
+    for unit in ["h", "m", "s", "ms"] {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_of_unit = |after: &&str| unit != "m" || !after.starts_with('s');
+        if after.len() < rest.len() {
+            rest = after.strip_prefix(unit).filter(is_of_unit).unwrap_or(rest);
+        }
+    }
+    rest.is_empty()
+}
+
+/// Names of built-in checks that a metric may have meant.
+const MEANT: [&str; 2] = ["request-success-rate", "request-duration"];
+
+/// Letters by which a name may differ from the one that was meant.
+const SLIPS: usize = 3;
+
 impl Resolved {
+    /// A metric with neither query nor template, whose name is of no built-in check. Flagger asks nobody,
+    /// and the release goes on; so it does here, and is said to. A name that was misspelt is an error:
+    /// whoever wrote it means the check.
+    fn leave_out(&mut self, name: &str, field: &str) {
+        let is_slip = |meant: &&str| strsim::damerau_levenshtein(meant, name) <= SLIPS;
+        if MEANT.iter().any(is_slip) {
+            let problem = Problem::field(field, builtin::unknown(name));
+            self.problems.push(problem);
+        } else {
+            self.unasked.push(format!(
+                "{field}: {name:?} is not checked: it is no built-in check, and has neither query nor \
+                 templateRef"
+            ));
+        }
+    }
+
     fn keep(&mut self, check: Result<Check, Unresolved>) {
         match check {
             Ok(check) => self.checks.push(check),
             Err(Unresolved::Problem(problem)) => self.problems.push(problem),
             Err(Unresolved::Unread(why)) if !self.unread.contains(&why) => self.unread.push(why),
             Err(Unresolved::Unread(_)) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Metric, in_order};
+
+    #[test]
+    fn an_interval_is_one_that_prometheus_reads() {
+        for (text, expected) in [
+            ("1m", "1m"),
+            ("1m30s", "1m30s"),
+            ("90m5ms", "90m5ms"),
+            ("30s1m", "90s"),
+            ("30s30s", "60s"),
+            ("5ms1m", "60005ms"),
+            ("1m1.5s", "61500ms"),
+            ("1.5m", "90s"),
+            ("1500us", "2ms"),
+            // An error, which is somebody else's to tell.
+            ("0s", "0s"),
+            ("1d", "1d"),
+        ] {
+            let metric = Metric {
+                interval: Some(text.to_owned()),
+                ..Metric::default()
+            };
+            assert_eq!(in_order(&metric).interval.as_deref(), Some(expected));
         }
     }
 }

@@ -209,6 +209,8 @@ pub struct Policy {
     pub event_webhook: Option<String>,
     /// Whether a webhook may do without a check of its server's certificate.
     pub insecure_webhooks: bool,
+    /// Whether a MetricTemplate may do without a check of its system's certificate.
+    pub insecure_metrics: bool,
     /// What teams that share a cluster may not do to each other.
     pub tenancy: Tenancy,
     /// Whether a Canary may name MetricTemplates of other namespaces.
@@ -232,6 +234,7 @@ impl Default for Policy {
             alerts: Vec::new(),
             event_webhook: None,
             insecure_webhooks: false,
+            insecure_metrics: false,
             tenancy: Tenancy::default(),
             templates_cross_namespaces: true,
         }

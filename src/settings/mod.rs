@@ -80,6 +80,7 @@ struct Texts {
     allow_addresses: Option<String>,
     allow_cross_namespace: Option<String>,
     allow_insecure_webhooks: Option<String>,
+    allow_insecure_metrics: Option<String>,
     tenancy: Option<String>,
     allow_hosts: Option<String>,
     allow_gateways: Option<String>,
@@ -135,6 +136,7 @@ pub const NAMES: &[&str] = &[
     "DAVY_ALLOW_ADDRESSES",
     "DAVY_ALLOW_CROSS_NAMESPACE",
     "DAVY_ALLOW_INSECURE_WEBHOOKS",
+    "DAVY_ALLOW_INSECURE_METRICS",
     "DAVY_TENANCY",
     "DAVY_ALLOW_HOSTS",
     "DAVY_ALLOW_GATEWAYS",
@@ -302,13 +304,12 @@ impl Texts {
                 .event_webhook
                 .as_ref()
                 .map(|_| EVENT_WEBHOOK.to_owned()),
-            insecure_webhooks: problems
-                .checked(
-                    "DAVY_ALLOW_INSECURE_WEBHOOKS",
-                    texts.allow_insecure_webhooks,
-                    boolean,
-                )
-                .unwrap_or(false),
+            insecure_webhooks: problems.is_true(
+                "DAVY_ALLOW_INSECURE_WEBHOOKS",
+                texts.allow_insecure_webhooks,
+            ),
+            insecure_metrics: problems
+                .is_true("DAVY_ALLOW_INSECURE_METRICS", texts.allow_insecure_metrics),
             tenancy: self.tenancy(problems),
             templates_cross_namespaces: self.templates_cross_namespaces(),
         }

@@ -10,6 +10,11 @@ use crate::objects::names_grammar;
 pub(super) struct Problems(pub(super) Vec<String>);
 
 impl Problems {
+    /// Whether a setting says true.
+    pub(super) fn is_true(&mut self, name: &str, text: Option<String>) -> bool {
+        self.checked(name, text, boolean).unwrap_or(false)
+    }
+
     /// The setting as its type, if it is given; what is wrong with it is kept for later.
     pub(super) fn checked<T>(
         &mut self,

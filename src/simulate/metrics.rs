@@ -1,6 +1,6 @@
 //! A stand-in for metrics systems: answers the queries of checks with what the script says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::scenario::answers::{Answer, Metrics};
+use super::systems::System;
 use crate::api::canary::Canary;
 use crate::metrics::{self, Author, Check, Sources, Templates};
 use crate::objects::{Objects, Policy, View};
@@ -22,14 +23,12 @@ pub(super) fn answer(
     now: Timestamp,
 ) -> Result<Response<Bytes>, String> {
     let system = System::of(request);
-    let parameters = request.uri().query().unwrap_or_default();
-    let parameters: BTreeMap<_, _> = form_urlencoded::parse(parameters.as_bytes()).collect();
-    let query = parameters.get(system.parameter()).map(|query| &**query);
-    let answer = match query {
-        // Asked to see whether it is there at all.
-        _ if system.is_probe(query) && metrics.is_down() => Answer::Outage,
-        _ if system.is_probe(query) => Answer::Value(1.0),
-        query => answer_to(metrics, cluster, query.unwrap_or_default()),
+    let query = system.query(request);
+    let answer = match &query {
+        // Asked to see whether it is there at all, or for a token.
+        query if system.is_probe(query.as_deref()) && metrics.is_down() => Answer::Outage,
+        query if system.is_probe(query.as_deref()) => Answer::Value(1.0),
+        query => answer_to(metrics, cluster, query.as_deref().unwrap_or_default()),
     };
     let value = match answer {
         Answer::Outage => return Err("connection refused".to_owned()),
@@ -38,92 +37,13 @@ pub(super) fn answer(
     };
     let series = match system {
         System::Prometheus => query
+            .as_deref()
             .and_then(grouping)
             .map(|grouping| workloads(cluster, &grouping)),
         _ => None,
     };
-    let body = system.body(value, series.unwrap_or_else(|| vec![json!({})]), now);
-    Ok(Response::new(Bytes::from(body.to_string())))
-}
-
-/// A metrics system, by what it is asked for.
-#[derive(Clone, Copy)]
-enum System {
-    Prometheus,
-    Graphite,
-    Datadog,
-    NewRelic,
-    Dynatrace,
-}
-
-impl System {
-    fn of(request: &Request<Bytes>) -> Self {
-        let path = request.uri().path();
-        if path.ends_with("/render") {
-            Self::Graphite
-        } else if path.contains("/v1/accounts/") {
-            Self::NewRelic
-        } else if path.contains("/api/v2/metrics") {
-            Self::Dynatrace
-        } else if request.headers().contains_key("DD-API-KEY") {
-            Self::Datadog
-        } else {
-            Self::Prometheus
-        }
-    }
-
-    /// The parameter that holds the query, or as much of it as tells it from others.
-    fn parameter(self) -> &'static str {
-        match self {
-            Self::Prometheus | Self::Datadog => "query",
-            Self::Graphite => "target",
-            Self::NewRelic => "nrql",
-            Self::Dynatrace => "metricSelector",
-        }
-    }
-
-    fn is_probe(self, query: Option<&str>) -> bool {
-        match self {
-            Self::Prometheus => query == Some("vector(1)"),
-            Self::Graphite => query == Some("test"),
-            Self::NewRelic => query == Some("SELECT * FROM Metric"),
-            Self::Datadog | Self::Dynatrace => query.is_none(),
-        }
-    }
-
-    /// An answer with one number for each of these series, or with none.
-    fn body(self, value: Option<f64>, labels: Vec<Value>, now: Timestamp) -> Value {
-        let seconds = now.as_second();
-        let list = |item: Option<Value>| Value::Array(item.into_iter().collect());
-        match self {
-            Self::Prometheus => {
-                let series = |value: f64| {
-                    let sample = json!([seconds, value.to_string()]);
-                    let series = |labels| json!({ "metric": labels, "value": sample });
-                    labels.into_iter().map(series).collect::<Vec<_>>()
-                };
-                let result = value.map(series).unwrap_or_default();
-                let data = json!({ "resultType": "vector", "result": result });
-                json!({ "status": "success", "data": data })
-            }
-            // Of a minute that has ended.
-            Self::Graphite => list(value.map(|value| {
-                json!({ "target": "x", "datapoints": [[value, seconds - 120], [null, seconds - 60]] })
-            })),
-            Self::Datadog => {
-                let series = value.map(|value| {
-                    let begin = (seconds - 60) * 1_000;
-                    json!({ "interval": 60, "pointlist": [[begin, value]] })
-                });
-                json!({ "status": "ok", "series": list(series) })
-            }
-            Self::NewRelic => json!({ "results": list(value.map(|value| json!({ "result": value }))) }),
-            Self::Dynatrace => {
-                let data = value.map(|value| json!({ "timestamps": [seconds * 1_000], "values": [value] }));
-                json!({ "result": [{ "data": list(data) }] })
-            }
-        }
-    }
+    let labels = series.unwrap_or_else(|| vec![json!({})]);
+    Ok(Response::new(Bytes::from(system.body(value, labels, now))))
 }
 
 /// What a query is grouped by: the labels of namespace and workload, and the names that it asks about.
@@ -251,19 +171,29 @@ fn custom(cluster: &Cluster, query: &str) -> Option<Check> {
     })
 }
 
-/// Whether a request with this query is that of the check: some systems get more than the query, and
-/// Graphite's is several parameters.
+/// Whether a request with this query is that of the check: some systems get more than the query, or
+/// the query in another form.
 fn asks(check: &Check, query: &str) -> bool {
-    let target = || {
-        let mut parameters = form_urlencoded::parse(check.query.as_bytes());
-        parameters.any(|(name, value)| name == "target" && value == query)
-    };
-    check.query == query
-        || (check.access.provider == "newrelic"
-            && query
-                .strip_prefix(&*check.query)
-                .is_some_and(|rest| rest.starts_with(" SINCE ")))
-        || (check.access.provider == "graphite" && target())
+    let own = &*check.query;
+    own == query
+        || match check.access.provider {
+            "newrelic" => query
+                .strip_prefix(own)
+                .is_some_and(|rest| rest.starts_with(" SINCE ")),
+            "graphite" => form_urlencoded::parse(own.as_bytes())
+                .any(|(name, value)| name == "target" && value == query),
+            "cloudwatch" => {
+                let list = |text| serde_json::from_str::<Value>(text).ok();
+                list(own).is_some() && list(own) == list(query)
+            }
+            // By the metric's name alone.
+            "externalmetrics" => {
+                let name = own.split('?').next().unwrap_or_default();
+                name.rsplit('/').next() == query.rsplit('/').next()
+            }
+            "keptn" => own.split_once('/').map(|(_, name)| name) == Some(query),
+            _ => false,
+        }
 }
 
 fn has_own_queries(canary: &Value) -> bool {

@@ -10,6 +10,7 @@ pub mod play;
 pub mod refusals;
 pub mod route;
 pub mod scenario;
+mod systems;
 pub mod transcript;
 pub mod world;
 

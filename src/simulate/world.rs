@@ -19,6 +19,7 @@ use crate::simulate::refusals::Refusals;
 use crate::simulate::scenario::answers::Metrics;
 use crate::simulate::scenario::hooks::Hooks;
 use crate::simulate::scenario::{Crash, Outcome};
+use crate::simulate::systems::System;
 
 /// What requests reach.
 #[derive(Clone, Debug)]
@@ -229,6 +230,10 @@ impl World {
                 .map_err(WireError::NotSent);
         }
         state.api_requests += 1;
+        if System::of_cluster(request).is_some() {
+            return metrics::answer(&state.metrics, &state.cluster, request, now)
+                .map_err(WireError::NotSent);
+        }
         if let Some(refusal) = state.refusals.answer(&state.cluster, request) {
             return Ok(refusal);
         }

@@ -7,6 +7,7 @@
 //! | a metrics provider, a built-in check | `metrics` | `fixtures/metrics`: queries, requests, replies, verdicts |
 //! | a workload, Services, configs, names | `plug_ins` | `fixtures/workloads`, `fixtures/objects` |
 //! | a notifier | `notifiers`, `alerts` | `fixtures/notifiers`: messages; and that none is lost by a kill |
+//! | what manifests may hold | `real` | `fixtures/real`: shapes that people write, each released |
 //! | the decision | `scenarios`, `parity`, then `proof` | transcripts; Flagger's recordings; every call killed, frozen, refused, doubled (all stories\*) |
 //! | claims, convergence | `proof`, then `cost`\*, `policies`\* | as above; writes of a real API server counted; admission policies |
 //! | the client, the wire | `wire`, `secrets`\* | servers that lie and stall; no credential is shown |
@@ -51,6 +52,7 @@ mod podinfo;
 mod policies;
 mod proof;
 mod providers;
+mod real;
 mod records;
 mod report;
 mod routers;

@@ -63,7 +63,14 @@ fn a_canary_asks_what_flagger_asks_or_is_refused_by_name() {
             Ok(checks) if checks.is_empty() => "nothing is asked\n".to_owned(),
             Ok(checks) => checks.iter().map(shown).collect::<Vec<_>>().join("\n"),
         };
-        golden(&case, &shown);
+        let sources = Sources {
+            metrics_server: "http://prometheus:9090",
+            templates: &templates(&case),
+        };
+        let unasked = metrics::checks(&view, &sources).unasked;
+        let unasked = unasked.iter().map(|why| format!("left out: {why}\n"));
+        let unasked: Vec<_> = unasked.collect();
+        golden(&case, &format!("{shown}{}", unasked.concat()));
     }
 }
 

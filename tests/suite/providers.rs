@@ -33,6 +33,12 @@ struct Case {
     /// The data of the Secret that the template names.
     #[serde(default)]
     secret: BTreeMap<String, String>,
+    /// Whether the operator lets a template do without certificates.
+    #[serde(default)]
+    allows_any_certificate: bool,
+    /// The replies to what is asked before the query: for a token.
+    #[serde(default)]
+    before: Vec<Given>,
     #[serde(default)]
     replies: BTreeMap<String, Given>,
 }
@@ -89,7 +95,11 @@ fn told(case: Case) -> String {
     for (key, value) in case.metric.as_object().into_iter().flatten() {
         metric[key] = value.clone();
     }
-    let mut check = match check(&metric, case.template) {
+    let policy = Policy {
+        insecure_metrics: case.allows_any_certificate,
+        ..Policy::default()
+    };
+    let mut check = match check(&metric, case.template, &policy) {
         Ok(check) => check,
         Err(problem) => return format!("refused: {problem}\n"),
     };
@@ -110,26 +120,26 @@ fn told(case: Case) -> String {
         origin: check.origin,
         access: check.access.clone(),
     };
-    let mut text = match provider.probe(&system) {
+    let now = Timestamp::from_second(NOW).unwrap();
+    let mut text = match provider.probe_at(&system, now) {
         Ok(request) => format!("probe: {}", request_line(&request)),
         Err(why) => format!("probe: not sent: {why}\n"),
     };
-    let now = Timestamp::from_second(NOW).unwrap();
-    match provider.next(std::slice::from_ref(&check), &[], now) {
-        Next::Ask(requests) => {
-            for request in requests {
-                write!(text, "asks: {}", request_line(&request)).unwrap();
+    let before: Vec<_> = case.before.into_iter().map(reply).collect();
+    for known in 0..=before.len() {
+        match provider.next(std::slice::from_ref(&check), &before[..known], now) {
+            Next::Ask(requests) => {
+                for request in requests {
+                    write!(text, "asks: {}", request_line(&request)).unwrap();
+                }
             }
+            Next::Done(measured) => writeln!(text, "not asked: {measured:?}").unwrap(),
         }
-        Next::Done(measured) => writeln!(text, "not asked: {measured:?}").unwrap(),
     }
     for (name, given) in case.replies {
         let reply = reply(given);
-        let next = provider.next(
-            std::slice::from_ref(&check),
-            std::slice::from_ref(&reply),
-            now,
-        );
+        let replies: Vec<_> = before.iter().cloned().chain([reply.clone()]).collect();
+        let next = provider.next(std::slice::from_ref(&check), &replies, now);
         let Next::Done(measured) = next else {
             panic!("{name}: {next:?}")
         };
@@ -143,10 +153,13 @@ fn told(case: Case) -> String {
     text
 }
 
-/// Method, address and headers.
+/// Method, address, headers and body.
 fn request_line(request: &http::Request<Bytes>) -> String {
     let mut text = format!("{} {}\n", request.method(), request.uri());
-    assert!(request.extensions().get::<metrics::Untrusted>().is_some());
+    // What a user has not chosen: the cluster's own API, and Google's metadata server.
+    let is_own = [None, Some("metadata.google.internal")].contains(&request.uri().host());
+    let is_untrusted = request.extensions().get::<metrics::Untrusted>().is_some();
+    assert_ne!(is_own, is_untrusted, "{text}");
     for (name, value) in request.headers() {
         writeln!(
             text,
@@ -155,17 +168,27 @@ fn request_line(request: &http::Request<Bytes>) -> String {
         )
         .unwrap();
     }
+    if request
+        .extensions()
+        .get::<metrics::AnyCertificate>()
+        .is_some()
+    {
+        text.push_str("  of any certificate\n");
+    }
+    for line in String::from_utf8_lossy(request.body()).lines() {
+        writeln!(text, "  > {line}").unwrap();
+    }
     text
 }
 
-fn check(metric: &Value, template: MetricTemplateSpec) -> Result<Check, String> {
+fn check(metric: &Value, template: MetricTemplateSpec, policy: &Policy) -> Result<Check, String> {
     let canary = canary(metric);
     let template = MetricTemplate::new("errors", template);
     let templates = Templates::from([(("test".to_owned(), "errors".to_owned()), Ok(template))]);
     let view = View {
         canary: &canary,
         names: &Names::of(&canary),
-        policy: &Policy::default(),
+        policy,
         objects: &Objects::new(),
     };
     let sources = Sources {

@@ -68,12 +68,22 @@ pub(super) fn begin(
     let claim = fresh(snapshot)
         .edit(|status| status.primary_spec = snapshot.primary_hash())
         .normals(approved)
-        .normal(words::scaling_up(&snapshot.names));
+        .normal(words::scaling_up(&snapshot.names))
+        .warnings(&unasked(snapshot));
     let claim = match snapshot.rivals.first() {
         Some(rival) => claim.warning(words::rival(&snapshot.names, rival)),
         None => claim,
     };
     claim.into_decision(outstanding, "new revision detected, scaling up the canary")
+}
+
+/// What a release is told that its analysis leaves out.
+pub(super) fn unasked(snapshot: &Snapshot) -> Vec<String> {
+    if snapshot.terms.skip_analysis {
+        Vec::new()
+    } else {
+        snapshot.unasked.clone()
+    }
 }
 
 /// A new revision during an analysis: nothing that was found out about the old one counts.

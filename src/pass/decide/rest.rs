@@ -33,6 +33,7 @@ pub(super) fn start(snapshot: &Snapshot, outstanding: &Outstanding, answers: &An
             Answered::All(Some(error)) => claim.warning(words::providers_missing(&error)),
         };
     }
+    claim = claim.warnings(&analysis::unasked(snapshot));
     if let Some(restored) = &snapshot.restored {
         claim = claim.normal(words::restored(&snapshot.names, &restored.record));
     }

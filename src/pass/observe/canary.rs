@@ -123,6 +123,7 @@ fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotEr
         restored: None,
         terms: resolved.terms,
         checks: resolved.checks,
+        unasked: resolved.unasked,
         hooks: resolved.hooks,
         router: resolved.router,
         workload: resolved.workload,

@@ -27,6 +27,8 @@ pub(super) struct Resolved {
     pub(super) workload: &'static dyn Workload,
     pub(super) autoscaler: Option<&'static dyn Autoscaler>,
     pub(super) problems: Vec<Problem>,
+    /// Metrics that ask nothing.
+    pub(super) unasked: Vec<String>,
     /// What the API server did not show of what the checks need.
     pub(super) unread: Vec<String>,
     /// Whether the plug-ins are those that the Canary names, and do not only stand in for them.
@@ -95,6 +97,7 @@ pub(super) fn resolve(
     let metrics::Resolved {
         checks,
         problems: of_checks,
+        unasked,
         mut unread,
     } = metrics::checks(&view, sources);
     problems.extend(of_checks);
@@ -115,6 +118,7 @@ pub(super) fn resolve(
         workload,
         autoscaler,
         problems,
+        unasked,
         unread,
         is_known,
     })

@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub terms: Terms,
     /// The checks that can be asked.
     pub checks: Vec<Check>,
+    /// What is wrong with metrics that ask nothing, which Flagger leaves out without a word.
+    pub unasked: Vec<String>,
     /// The webhooks of the Canary; none where one of them is not valid.
     pub hooks: Vec<Hook>,
     pub router: &'static dyn Router,

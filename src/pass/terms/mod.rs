@@ -77,9 +77,8 @@ pub fn last_valid(canary: &Canary, settings: &AnalysisSettings) -> Canary {
     let mut canary = canary.clone();
     let settings = settings.clone();
     canary.spec.progress_deadline_seconds = settings.progress_deadline_seconds;
-    canary.spec.canary_analysis = None;
     canary.spec.skip_analysis = None;
-    canary.spec.analysis = Some(Analysis {
+    let analysis = Analysis {
         interval: settings.interval,
         threshold: settings.threshold,
         error_threshold: settings.error_threshold,
@@ -88,7 +87,15 @@ pub fn last_valid(canary: &Canary, settings: &AnalysisSettings) -> Canary {
         step_weight: Some(100),
         metrics: settings.metrics,
         ..Analysis::default()
-    });
+    };
+    let spec = &mut canary.spec;
+    // Names of checks are those of the form that the analysis has.
+    let is_of_first_flagger = spec.analysis.is_none() && spec.canary_analysis.is_some();
+    (spec.analysis, spec.canary_analysis) = if is_of_first_flagger {
+        (None, Some(analysis))
+    } else {
+        (Some(analysis), None)
+    };
     canary
 }
 
