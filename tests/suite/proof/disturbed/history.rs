@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use davy::pass::report::{Handled, Outcome};
 use davy::simulate::scenario::answers::{Answer, Metrics};
+use davy::simulate::scenario::hooks::Hooks;
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -367,7 +368,10 @@ impl History {
         {
             return;
         }
-        self.story.world.lock().metrics = Metrics::default();
+        {
+            let mut state = self.story.world.lock();
+            (state.metrics, state.hooks) = (Metrics::default(), Hooks::default());
+        }
         let Some(target) = Part::Target.key(&self.story) else {
             return;
         };
