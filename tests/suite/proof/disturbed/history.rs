@@ -184,16 +184,17 @@ impl History {
         self.story.checker.look(self.story.canary())
     }
 
+    fn is_refused(&self, part: Part) -> bool {
+        let (story, key) = (&self.story, part.key(&self.story));
+        key.is_some_and(|key| story.surroundings.refuses(&key, story.passes))
+    }
+
     fn facts(&self, look: &Look) -> Pass {
         let story = &self.story;
-        let refused = |part: Part| {
-            let key = part.key(story);
-            key.is_some_and(|key| story.surroundings.refuses(&key, story.passes))
-        };
         Pass {
             at: story.world.now(),
             every: story.every(),
-            is_judged: !refused(Part::Route) && !refused(Part::Apex),
+            is_judged: !self.is_refused(Part::Route) && !self.is_refused(Part::Apex),
             fails_checks: fails_checks(look.spec(), &story.world.lock().metrics),
         }
     }
@@ -325,7 +326,9 @@ impl History {
         // An application that somebody has put to zero is not to be served.
         let is_slow =
             reason == "the interval has not passed" || reason.contains("0 replicas are asked for");
-        if !self.needs_a_human && !is_told && !is_slow && !look.is_deleted {
+        // Whoever keeps a gate closed is a human.
+        let is_closed = reason.contains(" advancement waiting for ") && reason.contains("approval");
+        if !self.needs_a_human && !is_told && !is_slow && !is_closed && !look.is_deleted {
             return self.breaks("n4_nothing_waits_for_ever", &reason);
         }
         self.is_safe(&look);
@@ -346,6 +349,9 @@ impl History {
             || look.is_deleted
             || !look.primary_carries
             || !self.facts(look).is_judged
+            // A primary that may not be written cannot get its template back, and the traffic of a
+            // failed promotion stays where both sides are well.
+            || look.heals() && self.is_refused(Part::Primary)
             || look.phase() == "Initializing"
             // A route that somebody else controls is not ours to write.
             || self.last.as_ref().is_some_and(|last| last.reason.contains(" is controlled by "))
