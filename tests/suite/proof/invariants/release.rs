@@ -252,8 +252,8 @@ pub(crate) struct Release {
     pub(super) claims: Vec<Arc<Claim>>,
     /// The latest step that wrote an object.
     pub(super) written: BTreeMap<Key, i64>,
-    /// The latest that changed more than our mark on it, and when.
-    pub(super) effects: BTreeMap<Key, (i64, Timestamp)>,
+    /// When each step last changed more than our mark on anything, whoever wrote that since.
+    pub(super) effects: BTreeMap<i64, Timestamp>,
     /// The weight that the route has shown, by its resourceVersion.
     pub(super) shown: BTreeMap<String, u8>,
     /// Set while the weight on the route is somebody else's.
