@@ -89,44 +89,16 @@ const EVERYDAY: [&str; 4] = [
     "scenarios/rolled-back",
 ];
 
-/// Stories that the proofs have not been run with yet, by how their folders begin: those of webhooks,
-/// templates, `DaemonSet`s, KEDA and the newer routers. What the scenarios and the recordings say of
-/// them holds; that they bear every kill, fault and order of passes is NOT shown.
-/// `TEST_DAVY_STORY=scenarios/hook-late` tries one.
-const UNPROVEN: [&str; 9] = [
-    "parity/contour",
-    "parity/gateway",
-    "parity/istio-hooks",
-    "parity/istio-template",
-    "parity/keda",
-    "parity/kubernetes-daemonset",
-    "parity/nginx",
-    "parity/traefik",
-    "scenarios/hook-",
-];
-
 /// The stories that proofs are about: every scenario that there is, the recorded canaries and those
 /// that ship; a few of them where the tier is not thorough. With
 /// `TEST_DAVY_STORY=scenarios/promoted` only that one.
 pub(crate) fn stories() -> Vec<PathBuf> {
     let mut folders = folders();
-    if std::env::var_os("TEST_DAVY_STORY").is_none() {
-        folders.retain(|folder| !is_unproven(folder));
-    }
     if !is_thorough() && std::env::var_os("TEST_DAVY_STORY").is_none() {
         folders.retain(|folder| EVERYDAY.iter().any(|story| folder.ends_with(story)));
         assert_eq!(folders.len(), EVERYDAY.len(), "the stories of every day");
     }
     folders
-}
-
-fn is_unproven(folder: &Path) -> bool {
-    let names: Vec<_> = folder.iter().rev().take(2).collect();
-    let [name, set] = names[..] else {
-        return false;
-    };
-    let story = format!("{}/{}", set.display(), name.display());
-    UNPROVEN.iter().any(|begins| story.starts_with(begins))
 }
 
 /// Every scenario that there is. With `TEST_DAVY_STORY=scenarios/promoted` only that one.
