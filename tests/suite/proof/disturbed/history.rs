@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use davy::pass::report::{Handled, Outcome};
 use davy::simulate::scenario::answers::{Answer, Metrics};
-use davy::simulate::scenario::hooks::Hooks;
+use davy::simulate::scenario::hooks::{HookAnswer, Hooks};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -375,8 +375,10 @@ impl History {
             return;
         }
         {
+            let canary = self.story.get(self.story.canary());
             let mut state = self.story.world.lock();
-            (state.metrics, state.hooks) = (Metrics::default(), Hooks::default());
+            state.metrics = Metrics::default();
+            state.hooks = canary.map(|it| agreeing(&it["spec"])).unwrap_or_default();
         }
         let Some(target) = Part::Target.key(&self.story) else {
             return;
@@ -412,6 +414,25 @@ impl History {
     }
 }
 
+/// Hooks that agree to a release: those that would call it back say no.
+fn agreeing(spec: &Value) -> Hooks {
+    let mut hooks = Hooks::default();
+    let webhooks = analysis(spec)["webhooks"].as_array().into_iter().flatten();
+    for webhook in webhooks.filter(|webhook| webhook["type"] == "rollback") {
+        let name = webhook["name"].as_str().unwrap_or_default().to_owned();
+        hooks.by_name.insert(name, HookAnswer::Status(403, None));
+    }
+    hooks
+}
+
+fn analysis(spec: &Value) -> &Value {
+    if spec["analysis"].is_object() {
+        &spec["analysis"]
+    } else {
+        &spec["canaryAnalysis"]
+    }
+}
+
 /// Whether one of the built-in checks of a Canary fails by what the metrics system answers.
 fn fails_checks(spec: &Value, metrics: &Metrics) -> bool {
     let (Answer::Value(success_rate), Answer::Value(milliseconds)) =
@@ -419,12 +440,7 @@ fn fails_checks(spec: &Value, metrics: &Metrics) -> bool {
     else {
         return false;
     };
-    let analysis = if spec["analysis"].is_object() {
-        &spec["analysis"]
-    } else {
-        &spec["canaryAnalysis"]
-    };
-    let checks = analysis["metrics"].as_array().into_iter().flatten();
+    let checks = analysis(spec)["metrics"].as_array().into_iter().flatten();
     let mut bounds = checks.map(|check| {
         let bound = |field: &str| {
             check["thresholdRange"][field]
