@@ -8,7 +8,7 @@ use crate::proof::invariants::crashes;
 use crate::proof::stage::hand::{Hand, Holds};
 use crate::proof::stage::others::Other;
 use crate::proof::stage::state::governed;
-use crate::proof::stage::stops::{Clean, Tried, all, cuts};
+use crate::proof::stage::stops::{Clean, Tried, all, called, cuts};
 use crate::proof::stage::wire::{Calls, is_of_the_cluster};
 use crate::proof::stage::{Story, run};
 
@@ -72,11 +72,10 @@ fn situation(begun: Story) -> Option<Situation> {
     if !calls.iter().any(|call| call.wrote) {
         return None;
     }
-    let writes = calls.iter().filter(|call| call.wrote);
-    let calls: Vec<_> = writes.map(|call| &*call.what).collect();
-    let has_few = calls.len() * 2 <= WRITES_MAX;
+    let writes = || calls.iter().filter(|call| call.wrote);
+    let has_few = writes().count() * 2 <= WRITES_MAX;
     let phases = (begun.status().phase, single.status().phase);
-    let shape = format!("{phases:?} {}", calls.join(" "));
+    let shape = format!("{phases:?} {}", called(&begun, writes()));
     Some(Situation {
         once: governed(&single.world),
         begun,

@@ -11,6 +11,7 @@ use super::state::{announced, end, end_without_evidence, governed, lives, object
 use super::wire::{Call, Calls, revision};
 use super::{Story, run, stories};
 use crate::proof::invariants::crashes::{self, Lives};
+use crate::proof::invariants::route;
 
 /// What a run without crashes comes to.
 pub(crate) struct Clean {
@@ -93,15 +94,24 @@ pub(crate) fn all() -> impl Iterator<Item = (Clean, Vec<Stop>)> {
 }
 
 fn shape(before: &Story, after: &Story, calls: &[Call]) -> String {
+    let called = called(before, calls);
     let (before, after) = (before.status(), after.status());
-    let calls: Vec<_> = calls.iter().map(|call| &*call.what).collect();
     let more = after.canary_weight.cmp(&before.canary_weight);
-    format!(
-        "{:?} {:?} {more:?} {}",
-        before.phase,
-        after.phase,
-        calls.join(" ")
-    )
+    format!("{:?} {:?} {more:?} {called}", before.phase, after.phase)
+}
+
+/// What was called, in order, with every kind of route under one name: routers only translate, and
+/// what a pass does about a call is the same whichever divides the traffic.
+pub(crate) fn called<'a>(story: &Story, calls: impl IntoIterator<Item = &'a Call>) -> String {
+    let canary = story.get(story.canary());
+    let provider = canary.and_then(|it| it["spec"]["provider"].as_str().map(str::to_owned));
+    let route = route::Kind::of(&provider.unwrap_or_default());
+    let group = format!("/apis/{}/{}/", route.group, route.version);
+    let calls = calls.into_iter().map(|call| {
+        let what = call.what.replace(&group, "/apis/routes/");
+        what.replace(route.plural, "routes")
+    });
+    calls.collect::<Vec<_>>().join(" ")
 }
 
 impl Clean {
