@@ -8,8 +8,8 @@ use crate::proof::invariants::crashes;
 use crate::proof::stage::hand::{Hand, Holds};
 use crate::proof::stage::others::Other;
 use crate::proof::stage::state::governed;
-use crate::proof::stage::stops::{Clean, Tried, all, cuts};
-use crate::proof::stage::wire::Calls;
+use crate::proof::stage::stops::{Clean, Tried, all, called, cuts};
+use crate::proof::stage::wire::{Calls, is_of_the_cluster};
 use crate::proof::stage::{Story, run};
 
 /// More orders than this of two passes is a mistake of this test.
@@ -72,11 +72,10 @@ fn situation(begun: Story) -> Option<Situation> {
     if !calls.iter().any(|call| call.wrote) {
         return None;
     }
-    let writes = calls.iter().filter(|call| call.wrote);
-    let calls: Vec<_> = writes.map(|call| &*call.what).collect();
-    let has_few = calls.len() * 2 <= WRITES_MAX;
+    let writes = || calls.iter().filter(|call| call.wrote);
+    let has_few = writes().count() * 2 <= WRITES_MAX;
     let phases = (begun.status().phase, single.status().phase);
-    let shape = format!("{phases:?} {}", calls.join(" "));
+    let shape = format!("{phases:?} {}", called(&begun, writes()));
     Some(Situation {
         once: governed(&single.world),
         begun,
@@ -211,9 +210,10 @@ fn depend(one: &str, other: &str) -> bool {
         )
     };
     let ((reads, one), (also_reads, other)) = (split(one), split(other));
-    // An Event is told under the same name by either pass, and read by none.
-    let tells = |path: &str| path.contains("/events/");
-    if (reads && also_reads) || tells(&one) || tells(&other) {
+    // An Event is told under the same name by either pass, and read by none; what a hook answers
+    // is in its script.
+    let is_apart = |path: &str| path.contains("/events/") || !is_of_the_cluster(path);
+    if (reads && also_reads) || is_apart(&one) || is_apart(&other) {
         return false;
     }
     one.starts_with(&other) || other.starts_with(&one)

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use davy::pass::report::{Handled, Outcome};
 use davy::simulate::scenario::answers::{Answer, Metrics};
+use davy::simulate::scenario::hooks::{HookAnswer, Hooks};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -183,16 +184,17 @@ impl History {
         self.story.checker.look(self.story.canary())
     }
 
+    fn is_refused(&self, part: Part) -> bool {
+        let (story, key) = (&self.story, part.key(&self.story));
+        key.is_some_and(|key| story.surroundings.refuses(&key, story.passes))
+    }
+
     fn facts(&self, look: &Look) -> Pass {
         let story = &self.story;
-        let refused = |part: Part| {
-            let key = part.key(story);
-            key.is_some_and(|key| story.surroundings.refuses(&key, story.passes))
-        };
         Pass {
             at: story.world.now(),
             every: story.every(),
-            is_judged: !refused(Part::Route) && !refused(Part::Apex),
+            is_judged: !self.is_refused(Part::Route) && !self.is_refused(Part::Apex),
             fails_checks: fails_checks(look.spec(), &story.world.lock().metrics),
         }
     }
@@ -324,7 +326,9 @@ impl History {
         // An application that somebody has put to zero is not to be served.
         let is_slow =
             reason == "the interval has not passed" || reason.contains("0 replicas are asked for");
-        if !self.needs_a_human && !is_told && !is_slow && !look.is_deleted {
+        // Whoever keeps a gate closed is a human.
+        let is_closed = reason.contains(" advancement waiting for ") && reason.contains("approval");
+        if !self.needs_a_human && !is_told && !is_slow && !is_closed && !look.is_deleted {
             return self.breaks("n4_nothing_waits_for_ever", &reason);
         }
         self.is_safe(&look);
@@ -345,6 +349,9 @@ impl History {
             || look.is_deleted
             || !look.primary_carries
             || !self.facts(look).is_judged
+            // A primary that may not be written cannot get its template back, and the traffic of a
+            // failed promotion stays where both sides are well.
+            || look.heals() && self.is_refused(Part::Primary)
             || look.phase() == "Initializing"
             // A route that somebody else controls is not ours to write.
             || self.last.as_ref().is_some_and(|last| last.reason.contains(" is controlled by "))
@@ -367,7 +374,12 @@ impl History {
         {
             return;
         }
-        self.story.world.lock().metrics = Metrics::default();
+        {
+            let canary = self.story.get(self.story.canary());
+            let mut state = self.story.world.lock();
+            state.metrics = Metrics::default();
+            state.hooks = canary.map(|it| agreeing(&it["spec"])).unwrap_or_default();
+        }
         let Some(target) = Part::Target.key(&self.story) else {
             return;
         };
@@ -402,6 +414,25 @@ impl History {
     }
 }
 
+/// Hooks that agree to a release: those that would call it back say no.
+fn agreeing(spec: &Value) -> Hooks {
+    let mut hooks = Hooks::default();
+    let webhooks = analysis(spec)["webhooks"].as_array().into_iter().flatten();
+    for webhook in webhooks.filter(|webhook| webhook["type"] == "rollback") {
+        let name = webhook["name"].as_str().unwrap_or_default().to_owned();
+        hooks.by_name.insert(name, HookAnswer::Status(403, None));
+    }
+    hooks
+}
+
+fn analysis(spec: &Value) -> &Value {
+    if spec["analysis"].is_object() {
+        &spec["analysis"]
+    } else {
+        &spec["canaryAnalysis"]
+    }
+}
+
 /// Whether one of the built-in checks of a Canary fails by what the metrics system answers.
 fn fails_checks(spec: &Value, metrics: &Metrics) -> bool {
     let (Answer::Value(success_rate), Answer::Value(milliseconds)) =
@@ -409,12 +440,7 @@ fn fails_checks(spec: &Value, metrics: &Metrics) -> bool {
     else {
         return false;
     };
-    let analysis = if spec["analysis"].is_object() {
-        &spec["analysis"]
-    } else {
-        &spec["canaryAnalysis"]
-    };
-    let checks = analysis["metrics"].as_array().into_iter().flatten();
+    let checks = analysis(spec)["metrics"].as_array().into_iter().flatten();
     let mut bounds = checks.map(|check| {
         let bound = |field: &str| {
             check["thresholdRange"][field]

@@ -3,8 +3,9 @@
 use davy::simulate::cluster::Key;
 use serde_json::{Value, json};
 
+use crate::proof::invariants::route;
 use crate::proof::stage::Story;
-use crate::proof::stage::others::set_weight;
+use crate::proof::stage::others::{set_weight, without_weights};
 
 /// An object that a canary is made of, or that is made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,10 @@ impl Part {
         let here = |group: &str, kind: &str, name: &str| story.canary().beside(group, kind, name);
         let istio = |kind: &str, name: &str| here("networking.istio.io", kind, name);
         let scaler = || text("/spec/autoscalerRef/name");
-        let hpa = |name: &str| here("autoscaling", "HorizontalPodAutoscaler", name);
+        let scaler_of = |name: &str| match text("/spec/autoscalerRef/kind") {
+            Some("ScaledObject") => here("keda.sh", "ScaledObject", name),
+            _ => here("autoscaling", "HorizontalPodAutoscaler", name),
+        };
         Some(match self {
             Target => here("apps", text("/spec/targetRef/kind")?, target),
             Primary => here(
@@ -74,11 +78,14 @@ impl Part {
             Apex => here("", "Service", apex),
             PrimaryService => here("", "Service", &format!("{apex}-primary")),
             CanaryService => here("", "Service", &format!("{apex}-canary")),
-            Route => istio("VirtualService", apex),
+            Route => {
+                let kind = route::Kind::of(text("/spec/provider").unwrap_or_default());
+                here(kind.group, kind.kind, &kind.name(&canary["spec"], apex))
+            }
             PrimaryRule => istio("DestinationRule", &format!("{apex}-primary")),
             CanaryRule => istio("DestinationRule", &format!("{apex}-canary")),
-            Autoscaler => hpa(scaler()?),
-            AutoscalerCopy => hpa(&format!("{}-primary", scaler()?)),
+            Autoscaler => scaler_of(scaler()?),
+            AutoscalerCopy => scaler_of(&format!("{}-primary", scaler()?)),
             ConfigMap => config(story, "ConfigMap")?,
             ConfigMapCopy => copy(&config(story, "ConfigMap")?),
             Secret => config(story, "Secret")?,
@@ -205,15 +212,31 @@ impl Edit {
             Self::FieldAdded if object["kind"] == "Service" => {
                 object["spec"]["sessionAffinity"] = json!("ClientIP");
             }
-            Self::FieldAdded => object["spec"]["exportTo"] = json!(["."]),
+            Self::FieldAdded => match object["kind"].as_str() {
+                Some("HTTPProxy") => object["spec"]["ingressClassName"] = json!("contour"),
+                Some("VirtualService" | "DestinationRule") => {
+                    object["spec"]["exportTo"] = json!(["."]);
+                }
+                // Of the others every field follows from the Canary.
+                _ => {}
+            },
             Self::Selector => object["spec"]["selector"] = json!({ "app": "elsewhere" }),
             Self::Ports => object["spec"]["ports"][0]["port"] = json!(8099),
             Self::WeightZero => set_weight(object, 0),
             Self::WeightHalf => set_weight(object, 50),
             Self::WeightAll => set_weight(object, 100),
             Self::WeightsAbsent => without_weights(object),
-            Self::RulesAbsent => remove(object, "/spec", "http"),
-            Self::Hosts => object["spec"]["hosts"] = json!(["elsewhere.example"]),
+            Self::RulesAbsent => {
+                for field in ["http", "rules", "routes", "weighted"] {
+                    remove(object, "/spec", field);
+                }
+            }
+            Self::Hosts => match object["kind"].as_str() {
+                Some("VirtualService") => object["spec"]["hosts"] = json!(["elsewhere.example"]),
+                Some("HTTPRoute") => object["spec"]["hostnames"] = json!(["elsewhere.example"]),
+                Some("Ingress") => object["spec"]["rules"][0]["host"] = json!("elsewhere.example"),
+                _ => {}
+            },
             Self::RuleHost => object["spec"]["host"] = json!("elsewhere.example"),
             Self::ReplicasZero => object["spec"]["replicas"] = json!(0),
             Self::ReplicasOne => object["spec"]["replicas"] = json!(1),
@@ -227,6 +250,10 @@ impl Edit {
                 container["ports"][0]["containerPort"] = json!(9897);
             }
             Self::Image => set_tag(object, "7.7.7"),
+            Self::Bounds if object["kind"] == "ScaledObject" => {
+                object["spec"]["minReplicaCount"] = json!(1);
+                object["spec"]["maxReplicaCount"] = json!(1);
+            }
             Self::Bounds => {
                 object["spec"]["minReplicas"] = json!(1);
                 object["spec"]["maxReplicas"] = json!(1);
@@ -247,11 +274,4 @@ pub(super) fn set_tag(workload: &mut Value, tag: &str) {
 fn remove(object: &mut Value, parent: &str, field: &str) {
     let parent = object.pointer_mut(parent).and_then(Value::as_object_mut);
     drop(parent.map(|parent| parent.remove(field)));
-}
-
-fn without_weights(route: &mut Value) {
-    let rules = route["spec"]["http"].as_array_mut().into_iter().flatten();
-    for entry in rules.flat_map(|rule| rule["route"].as_array_mut().into_iter().flatten()) {
-        drop(entry.as_object_mut().map(|entry| entry.remove("weight")));
-    }
 }

@@ -61,7 +61,8 @@ pub(super) fn fingerprint(story: &Story, needs_a_human: bool) -> Option<u64> {
     let held_back = &state.behaviour.ready_max;
     let mut hasher = DefaultHasher::new();
     (story.place(), needs_a_human).hash(&mut hasher);
-    format!("{:?} {:?}", state.behaviour, state.metrics).hash(&mut hasher);
+    let answers = (&state.metrics, &state.hooks);
+    format!("{:?} {answers:?}", state.behaviour).hash(&mut hasher);
     format!("{:?}", story.surroundings.refused(story.passes)).hash(&mut hasher);
     for (key, object) in state.cluster.objects() {
         if LEFT_OUT.contains(&&*key.kind) {

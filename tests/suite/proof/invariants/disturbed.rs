@@ -12,6 +12,7 @@ use super::Verb;
 use super::ledger::Moment;
 use super::promotion::images;
 use super::release::{Release, Role};
+use super::route::CANARY;
 
 /// Our writes never move traffic to a side without ready pods while the other has some. Weights are
 /// the subject of T4 and T5; this is about the Services through which they reach pods.
@@ -28,8 +29,13 @@ pub(super) fn n1_services_lead_to_ready_pods(moment: &Moment<'_>) -> Result<(), 
     let has_traffic = match split {
         Some(canary) if name == release.names.sides.primary => canary < 100,
         Some(canary) if name == release.names.sides.canary => canary > 0,
-        // Where no route divides the traffic, all of it goes by the apex.
-        split => split.is_none() && moment.role == Role::Apex,
+        // Where no route divides the traffic, or one only takes its share of it, the rest goes by
+        // the apex.
+        split => {
+            let kind = release.names.route_kind;
+            let is_left = split.is_none_or(|it| it < 100 && kind.leaves_the_rest_to_the_apex());
+            is_left && moment.role == Role::Apex
+        }
     };
     let ready = |service: &Value| {
         moment
@@ -127,7 +133,7 @@ pub(super) fn n5_nothing_of_others_is_written(moment: &Moment<'_>) -> Result<(),
     let named = named(moment.release);
     let changed = paths(before).find(|(path, value)| {
         let is_ours = ours.is_some_and(|ours| ours.contains(path));
-        let is_named = is_named(path, moment.role, &named)
+        let is_named = is_named(path, moment, &named)
             || (moment.role == Role::Target && puts_to_zero(path, before));
         !is_ours && !is_named && at(after, path) != Some(*value)
     });
@@ -143,14 +149,17 @@ fn puts_to_zero(path: &str, target: &Value) -> bool {
 }
 
 /// Whether the field is Davy's to write, by what the object is or because the Canary names it.
-fn is_named(path: &str, role: Role, named: &BTreeSet<String>) -> bool {
+fn is_named(path: &str, moment: &Moment<'_>, named: &BTreeSet<String>) -> bool {
     let Some((part, field)) = path.split_once(' ') else {
         return false;
     };
+    let role = moment.role;
     if part != "spec" {
         let holds_target =
             role == Role::UsersScaler && field == "autoscaling.keda.sh/paused-replicas";
+        let divides = role == Role::Route && field.starts_with(CANARY);
         return holds_target
+            || divides
             || field == "app"
             || field.starts_with("flagger.app/")
             // The API server counts templates.
@@ -159,7 +168,7 @@ fn is_named(path: &str, role: Role, named: &BTreeSet<String>) -> bool {
     }
     match role {
         Role::Apex | Role::Service => matches!(field, "selector" | "ports"),
-        Role::Route => matches!(field, "hosts" | "gateways" | "http" | "tcp"),
+        Role::Route => moment.release.names.route_kind.has_from_the_canary(field),
         Role::Rule => matches!(field, "host" | "trafficPolicy" | "subsets"),
         Role::Target => field == "replicas",
         Role::Primary | Role::Scaler | Role::Copy => true,

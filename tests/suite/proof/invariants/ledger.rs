@@ -241,7 +241,7 @@ impl Ledger {
             {
                 release.written.insert(write.key.clone(), stamp);
                 if has_effect(write) {
-                    release.effects.insert(write.key.clone(), (stamp, at));
+                    release.effects.insert(stamp, at);
                 }
             }
             let names = &release.names;

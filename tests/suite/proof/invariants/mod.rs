@@ -9,7 +9,7 @@ mod ledger;
 pub(crate) mod passes;
 mod promotion;
 mod release;
-mod route;
+pub(crate) mod route;
 mod steps;
 #[cfg(test)]
 mod tests;

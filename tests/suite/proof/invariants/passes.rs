@@ -49,7 +49,7 @@ impl Look {
 
     /// Whether the primary got a template that it does not become ready with: then the healthy side
     /// keeps the traffic.
-    fn heals(&self) -> bool {
+    pub(crate) fn heals(&self) -> bool {
         self.canary["status"]["previousSpec"].is_string()
     }
 

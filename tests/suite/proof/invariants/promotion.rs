@@ -6,7 +6,7 @@ use davy::objects::configs;
 use davy::objects::hash::config_checksum;
 
 use super::ledger::Moment;
-use super::release::Role;
+use super::release::{Claim, Role};
 use super::workload::{hash, is_rolling_out, replicas, template};
 
 /// The canary is never at zero while it has traffic, by our writing either of the two.
@@ -192,14 +192,20 @@ pub(super) fn p4_succeeded_is_true(moment: &Moment<'_>) -> Result<(), String> {
 
 /// Failed means no traffic on the canary, or status says why it keeps it.
 pub(super) fn p5_failed_has_no_traffic_or_says_why(moment: &Moment<'_>) -> Result<(), String> {
-    let Some((claim, _)) = moment.claimed() else {
+    let Some((claim, previous)) = moment.claimed() else {
         return Ok(());
     };
-    if claim.phase() != "Failed" || claim.weight() == 0 {
-        return Ok(());
-    }
-    let reason = claim.status()["reason"].as_str().unwrap_or_default();
-    if claim.condition_reason() != "PromotionFailed" && !reason.contains("the canary keeps") {
+    let keeps = |claim: &Claim| claim.phase() == "Failed" && claim.weight() > 0;
+    let says_why = |claim: &Claim| {
+        let reason = claim.status()["reason"].as_str().unwrap_or_default();
+        claim.condition_reason() == "PromotionFailed" || reason.contains("the canary keeps")
+    };
+    // The first of ours that keeps it has to say why; where somebody else has written the phase,
+    // nobody has said it.
+    let was_so = previous.is_some_and(|previous| {
+        keeps(previous) && !says_why(previous) && previous.weight() == claim.weight()
+    });
+    if keeps(claim) && !says_why(claim) && !was_so {
         return Err(format!(
             "the canary keeps {} %: {}",
             claim.weight(),

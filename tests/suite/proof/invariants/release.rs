@@ -7,7 +7,7 @@ use davy::simulate::cluster::Key;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::route::Sides;
+use super::route::{Kind, Sides};
 
 /// What an object is to a Canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub(crate) struct Names {
     /// The primary's autoscaler, where there is one, and the target's.
     scaler: String,
     users_scaler: String,
-    /// The route's kind, where the provider has one.
+    /// What divides the traffic, if the provider has a route.
+    pub(super) route_kind: Kind,
+    route: String,
     pub(super) has_route: bool,
 }
 
@@ -64,7 +66,12 @@ impl Names {
             name if name.is_empty() => target.clone(),
             name => name,
         };
+        let provider = laid_out("provider", text("/spec/provider"));
+        let route_kind = Kind::of(&provider);
         Self {
+            route: route_kind.name(&canary["spec"], &apex),
+            route_kind,
+            has_route: provider != "kubernetes",
             namespace: text("/metadata/namespace"),
             canary: text("/metadata/name"),
             uid: text("/metadata/uid"),
@@ -78,7 +85,6 @@ impl Names {
             },
             target,
             apex,
-            has_route: text("/spec/provider") != "kubernetes",
         }
     }
 
@@ -87,7 +93,7 @@ impl Names {
     }
 
     pub(super) fn route(&self) -> Key {
-        self.key("networking.istio.io", "VirtualService", &self.apex)
+        self.key(self.route_kind.group, self.route_kind.kind, &self.route)
     }
 
     pub(super) fn target(&self) -> Key {
@@ -109,7 +115,12 @@ impl Names {
             ("apps", kind) if kind == self.kind && name == self.primary => Some(Role::Primary),
             ("", "Service") if name == self.apex => Some(Role::Apex),
             ("", "Service") if self.is_side(name) => Some(Role::Service),
-            ("networking.istio.io", "VirtualService") if name == self.apex => Some(Role::Route),
+            (group, kind)
+                if (group, kind, name)
+                    == (self.route_kind.group, self.route_kind.kind, &*self.route) =>
+            {
+                Some(Role::Route)
+            }
             ("networking.istio.io", "DestinationRule") if self.is_side(name) => Some(Role::Rule),
             ("autoscaling" | "keda.sh", _) if name == self.scaler => Some(Role::Scaler),
             ("keda.sh", _) if name == self.users_scaler => Some(Role::UsersScaler),
@@ -241,8 +252,8 @@ pub(crate) struct Release {
     pub(super) claims: Vec<Arc<Claim>>,
     /// The latest step that wrote an object.
     pub(super) written: BTreeMap<Key, i64>,
-    /// The latest that changed more than our mark on it, and when.
-    pub(super) effects: BTreeMap<Key, (i64, Timestamp)>,
+    /// When each step last changed more than our mark on anything, whoever wrote that since.
+    pub(super) effects: BTreeMap<i64, Timestamp>,
     /// The weight that the route has shown, by its resourceVersion.
     pub(super) shown: BTreeMap<String, u8>,
     /// Set while the weight on the route is somebody else's.

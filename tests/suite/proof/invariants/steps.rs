@@ -173,11 +173,10 @@ pub(super) fn s6_a_step_is_observed_before_the_next(moment: &Moment<'_>) -> Resu
     if !is_gated(claim, previous) {
         return Ok(());
     }
-    let last = moment.release.last_step().map(|step| step.number);
-    let written = moment.release.effects.values();
-    let of_previous = written.filter(|(number, _)| Some(*number) == last);
-    match of_previous.map(|(_, at)| *at).max() {
-        Some(since) => is_due(moment, claim, since),
+    let release = moment.release;
+    let last = release.last_step().map(|step| step.number);
+    match last.and_then(|number| release.effects.get(&number)) {
+        Some(since) => is_due(moment, claim, *since),
         None => Ok(()),
     }
 }

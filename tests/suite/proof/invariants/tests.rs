@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::passes::{Look, Pass, Passes};
 use super::watched::Watched;
 use super::{BETWEEN_PASSES, Checker, Committed, INVARIANTS, Verb, Write};
+use crate::proof::stage::others::set_weight;
 use crate::proof::stage::{Story, folders};
 
 /// What a story was seen to write.
@@ -483,4 +484,23 @@ fn a_watch_is_judged_like_the_history_that_it_shows() {
     assert_eq!(broken(&seen), BTreeSet::new());
     let bookmark = watched.event("BOOKMARK", json!({ "kind": "Canary" }), real[0].at);
     assert!(bookmark.is_none());
+}
+
+/// What is told of weights is told of every kind of route.
+#[test]
+fn a_weight_that_nobody_claimed_is_seen_on_every_route() {
+    let routes = [
+        ("parity/contour", "HTTPProxy"),
+        ("parity/gateway", "HTTPRoute"),
+        ("parity/istio", "VirtualService"),
+        ("parity/nginx", "Ingress"),
+        ("parity/traefik", "TraefikService"),
+    ];
+    for (story, kind) in routes {
+        let mut history = history(story);
+        assert_eq!(broken(&history), BTreeSet::new(), "{story}");
+        let about = |write: &Write| is_ours(write, kind) && write.before.is_some();
+        edit(&mut history, about, |route| set_weight(route, 35));
+        assert!(broken(&history).contains("t1_weight_is_gated"), "{story}");
+    }
 }

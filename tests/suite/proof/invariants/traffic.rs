@@ -30,11 +30,9 @@ pub(super) fn t2_weights_sum_to_100(moment: &Moment<'_>) -> Result<(), String> {
     }
     let route = moment.write.after.as_deref().unwrap_or(&Value::Null);
     for split in splits(route, &moment.release.names.sides) {
-        let all = || split.primary.iter().chain(&split.canary);
-        let numbers: Option<Vec<u64>> = all().map(|weight| weight.as_u64()).collect();
-        let sum = numbers.map(|numbers| numbers.iter().sum::<u64>());
-        if sum != Some(100) {
-            return Err(format!("the weights are {:?}", all().collect::<Vec<_>>()));
+        let all = split.primary.iter().chain(&split.canary);
+        if all.copied().sum::<Option<u64>>() != Some(100) {
+            return Err(format!("the weights are {split:?}"));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tower::{ServiceExt, service_fn};
 
 use super::faults::Fault;
-use super::wire::what;
+use super::wire::{is_of_the_cluster, what};
 
 /// A pass that is neither waiting at a call nor over after so many turns is lost.
 const TURNS_MAX: usize = 10_000;
@@ -151,7 +151,8 @@ fn held(world: &World, desk: &Arc<Mutex<Desk>>, holds: Holds) -> Io {
         async move {
             let order = {
                 let mut desk = lock(&desk);
-                desk.has_written |= *request.method() != Method::GET;
+                let writes = *request.method() != Method::GET;
+                desk.has_written |= writes && is_of_the_cluster(request.uri().path());
                 let waits = holds == Holds::Every || desk.has_written;
                 waits.then(|| {
                     let (go, order) = oneshot::channel();

@@ -4,6 +4,7 @@ use davy::simulate::cluster::Key;
 use serde_json::{Value, json};
 
 use super::Story;
+use crate::proof::invariants::route::{CANARY, CANARY_WEIGHT, Kind};
 
 /// Somebody else's write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +52,16 @@ impl Other {
             .as_str()
             .unwrap_or(&target)
             .to_owned();
+        let workload = spec["targetRef"]["kind"].as_str().unwrap_or("Deployment");
         match self {
             Self::TouchesCanary => canary.clone(),
             Self::Template | Self::TouchesTarget | Self::WipesTarget => {
-                canary.beside("apps", "Deployment", &target)
+                canary.beside("apps", workload, &target)
             }
-            Self::TouchesPrimary => {
-                canary.beside("apps", "Deployment", &format!("{target}-primary"))
-            }
+            Self::TouchesPrimary => canary.beside("apps", workload, &format!("{target}-primary")),
             Self::RouteDown | Self::RouteUp | Self::TouchesRoute | Self::WipesRoute => {
-                canary.beside("networking.istio.io", "VirtualService", &apex)
+                let kind = Kind::of(spec["provider"].as_str().unwrap_or_default());
+                canary.beside(kind.group, kind.kind, &kind.name(&spec, &apex))
             }
         }
     }
@@ -69,18 +70,18 @@ impl Other {
     pub(crate) fn path(self, story: &Story) -> Option<String> {
         let key = self.key(story);
         story.get(&key)?;
-        let root = match &*key.kind {
-            "Canary" => "/apis/flagger.app/v1beta1",
-            "Deployment" => "/apis/apps/v1",
-            _ => "/apis/networking.istio.io/v1",
-        };
-        let plural = match &*key.kind {
-            "Canary" => "canaries",
-            "Deployment" => "deployments",
-            _ => "virtualservices",
+        let (group, version, plural) = match &*key.kind {
+            "Canary" => ("flagger.app", "v1beta1", "canaries"),
+            "Deployment" => ("apps", "v1", "deployments"),
+            "DaemonSet" => ("apps", "v1", "daemonsets"),
+            _ => {
+                let canary = story.get(story.canary())?;
+                let route = Kind::of(canary["spec"]["provider"].as_str().unwrap_or_default());
+                (route.group, route.version, route.plural)
+            }
         };
         Some(format!(
-            "{root}/namespaces/{}/{plural}/{}",
+            "/apis/{group}/{version}/namespaces/{}/{plural}/{}",
             key.namespace, key.name
         ))
     }
@@ -135,24 +136,68 @@ impl Other {
 
 /// Gives the canary this share in every rule that splits traffic.
 pub(crate) fn set_weight(route: &mut Value, weight: u64) {
-    for list in ["http", "tcp"] {
-        let rules = route["spec"].get_mut(list).and_then(Value::as_array_mut);
-        for entries in rules.into_iter().flatten() {
-            let Some(entries) = entries["route"].as_array_mut() else {
-                continue;
-            };
-            if entries.len() < 2 {
-                continue;
-            }
-            for entry in entries {
-                let host = entry["destination"]["host"].as_str().unwrap_or_default();
-                let share = if host.ends_with("-canary") {
-                    weight
-                } else {
-                    100 - weight
-                };
-                entry["weight"] = json!(share);
-            }
+    if route["kind"] == "Ingress" {
+        let annotations = &mut route["metadata"]["annotations"];
+        annotations[CANARY] = json!("true");
+        annotations[CANARY_WEIGHT] = json!(weight.to_string());
+        return;
+    }
+    list_both_sides(route);
+    for entries in destinations(route).filter(|entries| entries.len() > 1) {
+        for entry in entries {
+            let host = entry.pointer("/destination/host").unwrap_or(&entry["name"]);
+            let is_canary = host.as_str().is_some_and(|host| host.ends_with("-canary"));
+            let share = if is_canary { weight } else { 100 - weight };
+            entry["weight"] = json!(share);
         }
+    }
+}
+
+/// Takes the weights off a route that splits traffic.
+pub(crate) fn without_weights(route: &mut Value) {
+    if let Some(annotations) = route["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(CANARY_WEIGHT);
+    }
+    for entry in destinations(route).flatten() {
+        drop(entry.as_object_mut().map(|entry| entry.remove("weight")));
+    }
+}
+
+/// The destinations of every rule of a route.
+fn destinations(route: &mut Value) -> impl Iterator<Item = &mut Vec<Value>> {
+    let lists = route["spec"].as_object_mut().into_iter().flatten();
+    let rules = lists.flat_map(|(field, rules)| match (&**field, rules) {
+        ("http" | "tcp" | "rules" | "routes", Value::Array(rules)) => rules.iter_mut().collect(),
+        ("weighted", weighted) => vec![weighted],
+        _ => Vec::new(),
+    });
+    rules.flat_map(|rule| {
+        let fields = rule.as_object_mut().into_iter().flatten();
+        fields.filter_map(|(field, entries)| match &**field {
+            "route" | "backendRefs" | "services" => entries.as_array_mut(),
+            _ => None,
+        })
+    })
+}
+
+/// A `TraefikService` lists a side only while that has traffic.
+fn list_both_sides(route: &mut Value) {
+    let services = route.pointer_mut("/spec/weighted/services");
+    let Some([one]) = services
+        .as_deref()
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    else {
+        return;
+    };
+    let mut other = one.clone();
+    let name = one["name"].as_str().unwrap_or_default();
+    other["name"] = match name.strip_suffix("-primary") {
+        Some(apex) => json!(format!("{apex}-canary")),
+        None => json!(name.replace("-canary", "-primary")),
+    };
+    let both = json!([one, other]);
+    if let Some(services) = services {
+        *services = both;
     }
 }

@@ -17,7 +17,7 @@ const LEFT_OUT: [&str; 4] = [
     "Namespace",
     "EndpointSlice",
 ];
-const TIMES: [&str; 17] = [
+const TIMES: [&str; 18] = [
     "creationTimestamp",
     "deletionTimestamp",
     "lastTransitionTime",
@@ -28,6 +28,8 @@ const TIMES: [&str; 17] = [
     "drift",
     // What was waited for: a pass that is killed may have been the one that saw it.
     "waits",
+    // Since when a hook has been called.
+    "since",
     "steppedAt",
     "movedAt",
     "suspendedSince",

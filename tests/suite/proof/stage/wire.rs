@@ -94,6 +94,13 @@ pub(crate) fn what(request: &Request<Bytes>) -> String {
     }
 }
 
+/// Whether a call, by its path and with its method or without, is one of the API server and not of
+/// a hook.
+pub(crate) fn is_of_the_cluster(call: &str) -> bool {
+    let path = call.split_once(' ').map_or(call, |(_, path)| path);
+    path.starts_with("/api")
+}
+
 pub(crate) fn revision(world: &World) -> u64 {
     world.lock().cluster.revision()
 }
