@@ -224,6 +224,10 @@ pub struct Terms {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(transform = schema::without_default)]
     pub shifts_traffic: bool,
+    /// Whether the requests that match, and they alone, go to the canary in every iteration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
+    pub matches: bool,
     /// Failed checks that roll back.
     pub threshold: i64,
     /// Checks without an answer that are borne.

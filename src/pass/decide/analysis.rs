@@ -7,6 +7,8 @@ use crate::api::status::{Phase, TargetScale};
 use crate::pass::questions::{Answer, Answered, Answers, Question};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
+use crate::pass::terms::Strategy;
+use crate::routers::Traffic;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
@@ -356,6 +358,10 @@ pub(super) fn advance(
             let total = snapshot.terms.iterations();
             let text = words::iteration(names, next, total);
             let reason = format!("iteration {next} of {total}");
+            let claim = match snapshot.terms.strategy {
+                Strategy::Matches { .. } => claim.weight(100),
+                Strategy::Iterations { .. } | Strategy::Weights(_) => claim,
+            };
             claim
                 .iterations(next)
                 .normal(text)
@@ -363,7 +369,7 @@ pub(super) fn advance(
         }
         Next::AllToCanary => {
             let claim = claim
-                .weight(100)
+                .traffic(Traffic::ALL)
                 .iterations(snapshot.terms.iterations() + 1)
                 .normal(words::all_to_canary());
             claim.into_decision(outstanding, "all traffic to the canary")

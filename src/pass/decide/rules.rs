@@ -64,7 +64,11 @@ impl From<&Terms> for Rules {
 impl From<&record::Terms> for Rules {
     fn from(terms: &record::Terms) -> Self {
         Self {
-            strategy: if terms.iterations > 0 {
+            strategy: if terms.matches {
+                Strategy::Matches {
+                    total: terms.iterations,
+                }
+            } else if terms.iterations > 0 {
                 Strategy::Iterations {
                     total: terms.iterations,
                     shifts_traffic: terms.shifts_traffic,
@@ -136,6 +140,12 @@ impl Rules {
                 let next = weights.iter().copied().find(|next| *next > weight);
                 next.map_or(Next::Promote, Next::Weight)
             }
+            // Requests that were taken off the canary come back with an iteration, and it is not
+            // promoted without them.
+            Strategy::Matches { total } if iterations < *total || weight < 100 => {
+                Next::Iteration((iterations.max(0) + 1).min(*total))
+            }
+            Strategy::Matches { .. } => Next::Promote,
             Strategy::Iterations { total, .. } if iterations < *total => {
                 Next::Iteration(iterations.max(0) + 1)
             }

@@ -49,12 +49,14 @@ pub enum Strategy {
     /// Blue/green: the analysis passes `total` times without traffic (or once more with all of
     /// it, where the router has weights), then the canary is promoted.
     Iterations { total: i64, shifts_traffic: bool },
+    /// A/B test: the requests that match go to the canary from the first iteration on. When the
+    /// analysis has passed `total` times the canary is promoted, and never had all of the traffic.
+    Matches { total: i64 },
 }
 
 /// The analysis as the Canary writes it, under today's name or the first Flagger's.
 pub fn analysis(canary: &Canary) -> Option<&Analysis> {
-    let spec = &canary.spec;
-    spec.analysis.as_ref().or(spec.canary_analysis.as_ref())
+    canary.spec.analysis()
 }
 
 /// What the analysis is judged by, for a later pass that finds the Canary invalid.
@@ -187,7 +189,7 @@ impl Terms {
     /// How often an analysis without weights has to pass; 0 where there are weights.
     pub fn iterations(&self) -> i64 {
         match self.strategy {
-            Strategy::Iterations { total, .. } => total,
+            Strategy::Iterations { total, .. } | Strategy::Matches { total } => total,
             Strategy::Weights(_) => 0,
         }
     }
@@ -220,6 +222,9 @@ fn strategy(
 ) -> Result<(Strategy, bool), Problem> {
     let has_weights = router.can().weights;
     let iterations = analysis.iterations.unwrap_or(0);
+    if iterations > 0 && !analysis.r#match.is_empty() && router.can().matches {
+        return Ok((Strategy::Matches { total: iterations }, false));
+    }
     if iterations > 0 {
         let blue_green = Strategy::Iterations {
             total: iterations,

@@ -337,6 +337,7 @@ fn terms(snapshot: &Snapshot) -> Terms {
     let terms = &snapshot.terms;
     let (weights, iterations, shifts_traffic) = match &terms.strategy {
         Strategy::Weights(weights) => (weights.clone(), 0, false),
+        Strategy::Matches { total } => (Vec::new(), *total, false),
         Strategy::Iterations {
             total,
             shifts_traffic,
@@ -348,6 +349,7 @@ fn terms(snapshot: &Snapshot) -> Terms {
         weights,
         iterations,
         shifts_traffic,
+        matches: matches!(terms.strategy, Strategy::Matches { .. }),
         threshold: terms.threshold,
         error_threshold: terms.error_threshold,
         on_no_data: terms.on_no_data,

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use crate::api::status::{Layout, Phase};
 use crate::objects::{Key, Names};
 use crate::pass::snapshot::Snapshot;
+use crate::routers::Traffic;
 
 pub(super) fn providers_available() -> String {
     "all the metrics providers are available!".to_owned()
@@ -69,6 +70,16 @@ pub(super) fn weights_unsupported() -> [String; 2] {
         "Progressive traffic is not supported when using the kubernetes provider".to_owned(),
         "Setting canaryAnalysis.iterations: 10".to_owned(),
     ]
+}
+
+/// The canary's share of the traffic.
+pub(super) fn share(traffic: Traffic) -> String {
+    let weight = traffic.canary;
+    if traffic.matched {
+        format!("{weight} % of the requests that match")
+    } else {
+        format!("{weight} %")
+    }
 }
 
 pub(super) fn weight(names: &Names, weight: u8) -> String {
