@@ -31,6 +31,9 @@ pub struct Traffic {
     /// Whether those in question are only the ones that `spec.analysis.match` describes, and all
     /// others are the primary's. False where the canary gets nothing: there is one way to be off.
     pub matched: bool,
+    /// Whether the canary gets copies of requests, of which nobody gets the answers; of how many, the
+    /// Canary says.
+    pub mirror: bool,
 }
 
 impl Traffic {
@@ -38,6 +41,7 @@ impl Traffic {
     pub const ALL: Self = Self {
         canary: 100,
         matched: false,
+        mirror: false,
     };
 
     /// So much of all requests.
@@ -53,6 +57,15 @@ impl Traffic {
         Self {
             canary,
             matched: canary > 0,
+            mirror: false,
+        }
+    }
+
+    /// Without the copies: what the canary answers.
+    pub fn answered(self) -> Self {
+        Self {
+            mirror: false,
+            ..self
         }
     }
 
@@ -60,7 +73,7 @@ impl Traffic {
     /// exceed the other: a tenth of all requests, and all of those that match.
     pub fn exceeds(self, other: Self) -> bool {
         let is_wider = self.canary > 0 && !self.matched && other.matched;
-        self.canary > other.canary || is_wider
+        self.canary > other.canary || is_wider || (self.mirror && !other.mirror)
     }
 
     /// Whether this takes requests from the canary that it has by `other`, and gives it none.
@@ -76,6 +89,7 @@ impl Traffic {
         Self {
             canary,
             matched: canary > 0 && is_of_matched(self) && is_of_matched(other),
+            mirror: self.mirror || other.mirror,
         }
     }
 
@@ -85,6 +99,7 @@ impl Traffic {
         Self {
             canary,
             matched: canary > 0 && (self.matched || other.matched),
+            mirror: self.mirror && other.mirror,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `canary.yaml` | the Canary |
 //! | `before.yaml` | the objects that are there, if any; beside it stands what else is ever made |
-//! | `weight.txt` | the traffic asked for: `50`, or `50 matched` of the requests that match; 0 when absent |
+//! | `weight.txt` | the traffic asked for: `50`, `50 matched` of the requests that match, or `0 mirrored`; 0 when absent |
 //! | `seen.txt` | what the router sees in `before.yaml`: traffic, or why it sees none |
 //! | `problems.txt` | what it does not accept in the Canary, if anything; nothing is rendered then |
 //! | `after.yaml` | the objects that change with that weight, whole |
@@ -204,6 +204,7 @@ fn parsed(text: &str) -> Traffic {
     for word in words {
         match word {
             "matched" => traffic.matched = true,
+            "mirrored" => traffic.mirror = true,
             other => panic!("traffic that is {other}"),
         }
     }
@@ -212,7 +213,8 @@ fn parsed(text: &str) -> Traffic {
 
 fn shown(traffic: Traffic) -> String {
     let matched = if traffic.matched { " matched" } else { "" };
-    format!("{}{matched}", traffic.canary)
+    let mirrored = if traffic.mirror { " mirrored" } else { "" };
+    format!("{}{matched}{mirrored}", traffic.canary)
 }
 
 /// Traffic that a router may be asked for at any time, besides that of the case.
@@ -225,6 +227,12 @@ fn others(router: &dyn Router, canary: &Canary) -> Vec<Traffic> {
     let analysis = canary.spec.analysis();
     if can.matches && analysis.is_some_and(|analysis| !analysis.r#match.is_empty()) {
         others.push(Traffic::of_matched(100));
+    }
+    if can.mirror && analysis.is_some_and(|analysis| analysis.mirror == Some(true)) {
+        others.push(Traffic {
+            mirror: true,
+            ..Traffic::default()
+        });
     }
     others
 }

@@ -89,7 +89,8 @@ fn traffic_of(snapshot: &Snapshot, status: &CanaryStatus) -> Traffic {
 
 /// Whether requests that reach the canary are the primary's by what status says.
 fn takes_off(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
-    snapshot.shown().exceeds(traffic_of(snapshot, status))
+    let wanted = traffic_of(snapshot, status);
+    snapshot.shown().answered().exceeds(wanted.answered())
 }
 
 /// Whether writing this object takes the canary's pods away.

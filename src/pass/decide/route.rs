@@ -18,9 +18,11 @@ pub(super) fn above(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<De
     if !is_above || !has_finished_claim || snapshot.is_contested || is_foreign {
         return None;
     }
+    let is_answered = traffic.answered().exceeds(wanted.answered());
     let (shown, wanted) = (words::share(traffic), words::share(wanted));
     let phase = snapshot.phase();
-    let can_go_back = snapshot.primary_can_carry() || snapshot.canary_available() == 0;
+    let can_go_back =
+        !is_answered || snapshot.primary_can_carry() || snapshot.canary_available() == 0;
     if !can_go_back {
         let is_analysis = matches!(phase, Some(Phase::Progressing | Phase::WaitingPromotion));
         if is_analysis {
@@ -71,6 +73,9 @@ pub(super) fn below(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<De
         .unwrap_or_default();
     let reason = match &snapshot.unreadable_route {
         Some(problem) => format!("canary weight {wanted} cannot be seen{by}, 0 is set: {problem}"),
+        None if left.answered() == snapshot.wanted().answered() => {
+            format!("copies of requests to the canary were ended{by}")
+        }
         None => format!("canary weight was lowered from {wanted} to {shown}{by}"),
     };
     let total = match snapshot.terms.iterations() {

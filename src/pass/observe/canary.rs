@@ -309,8 +309,10 @@ fn adopted(snapshot: &Snapshot) -> CanaryStatus {
     let revision = snapshot.revision();
     let same = snapshot.copy_hash() == snapshot.primary_hash() && promoted == snapshot.checksums;
     status.canary_weight = Some(i64::from(snapshot.weight()));
-    if snapshot.shown().matched {
-        status.traffic.get_or_insert_default().matched = true;
+    let shown = snapshot.shown();
+    if shown.matched || shown.mirror {
+        let traffic = status.traffic.get_or_insert_default();
+        (traffic.matched, traffic.mirrored) = (shown.matched, shown.mirror);
     }
     status.primary_spec = snapshot.primary_hash();
     status.promoted_configs = Some(promoted);

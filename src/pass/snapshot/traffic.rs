@@ -41,7 +41,7 @@ impl Snapshot {
 
     /// Whether requests may reach the canary, as far as can be told.
     pub fn has_traffic(&self) -> bool {
-        self.weight() > 0 || self.unreadable_route.is_some()
+        self.shown() != Traffic::default() || self.unreadable_route.is_some()
     }
 }
 
@@ -49,14 +49,18 @@ impl Snapshot {
 /// never a share of all, once the Canary does not say any more which those are.
 pub fn wanted_traffic(canary: &Canary, status: &CanaryStatus) -> Traffic {
     let weight = percent(status.wanted_weight.or(status.canary_weight));
-    let is_of_matched = status
-        .traffic
-        .as_ref()
-        .is_some_and(|traffic| traffic.matched);
-    match (is_of_matched, has_matches(canary)) {
+    let memory = status.traffic.as_ref();
+    let is_of_matched = memory.is_some_and(|traffic| traffic.matched);
+    let traffic = match (is_of_matched, has_matches(canary)) {
         (false, _) => Traffic::share(weight),
         (true, true) => Traffic::of_matched(weight),
         (true, false) => Traffic::default(),
+    };
+    let analysis = terms::analysis(canary);
+    let may_mirror = analysis.is_some_and(|analysis| analysis.mirror == Some(true));
+    Traffic {
+        mirror: may_mirror && memory.is_some_and(|traffic| traffic.mirrored),
+        ..traffic
     }
 }
 

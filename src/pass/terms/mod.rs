@@ -32,6 +32,9 @@ pub struct Terms {
     pub hold_deadline: SignedDuration,
     pub progress_deadline_seconds: i64,
     pub strategy: Strategy,
+    /// The canary gets copies of requests: before the first weight, or through all iterations of
+    /// blue/green. An A/B test goes without.
+    pub mirror: bool,
     /// The manifest asks for weights where the provider has none.
     pub weights_unsupported: bool,
     pub step_weight_promotion: u8,
@@ -105,6 +108,7 @@ impl Terms {
             hold_deadline: HOLD_DEADLINE_DEFAULT,
             progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS_DEFAULT,
             strategy: Strategy::Weights(vec![100]),
+            mirror: false,
             weights_unsupported: false,
             step_weight_promotion: 0,
             primary_ready_threshold: 100,
@@ -148,6 +152,10 @@ impl Terms {
         } else {
             strategy(path, &analysis, router)?
         };
+        let mirror = analysis.mirror == Some(true)
+            && analysis.r#match.is_empty()
+            && router.can().mirror
+            && !skip_analysis;
         Ok(Self {
             interval,
             threshold,
@@ -162,6 +170,7 @@ impl Terms {
                 .filter(|seconds| *seconds > 0)
                 .unwrap_or(PROGRESS_DEADLINE_SECONDS_DEFAULT),
             strategy,
+            mirror,
             weights_unsupported,
             step_weight_promotion: percent(
                 &format!("{path}.stepWeightPromotion"),

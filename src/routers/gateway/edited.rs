@@ -52,10 +52,12 @@ fn split(view: &View<'_>, spec: &Value, route: &mut Vec<Value>, is_ours: bool, t
         if Some(*place) == main {
             hold_fields(view, rule, made::of_service(apex::service(view)));
         }
+        filters::mirror(view, rule, traffic.mirror);
     }
     if let (Some(test), Some(place)) = (&test, tests.place()) {
         rules::split(view, &mut route[place], traffic.canary);
         hold_fields(view, &mut route[place], Some(test["matches"].clone()));
+        filters::mirror(view, &mut route[place], false);
     }
     let missing = test.filter(|_| tests.place().is_none());
     tests.arrange(route, missing.clone().zip(places.first().copied()));

@@ -61,6 +61,7 @@ pub(super) fn base(view: &View<'_>, traffic: Traffic) -> Value {
     {
         backends.truncate(1);
     }
+    filters::mirror(view, &mut base, traffic.mirror);
     base
 }
 

@@ -41,6 +41,7 @@ impl Router for GatewayApi {
     fn can(&self) -> Capabilities {
         Capabilities {
             matches: true,
+            mirror: true,
             ..Capabilities::WEIGHTS
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::objects::{Names, View, controller_uid};
 use crate::routers::Traffic;
-use crate::routers::gateway::{list, made, matches, set};
+use crate::routers::gateway::{filters, list, made, matches, set};
 
 /// Whom a backend is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +22,17 @@ pub(super) fn traffic(view: &View<'_>, live: &Value) -> Option<Traffic> {
     let percent = |index: usize| percent_of(view.names, backends(&spec["rules"][index]));
     let tests = matches::tests(view, spec, is_ours);
     let of_matched = tests.current().map_or(Some(0), percent)?;
-    let of_all = places(view, spec, is_ours)
-        .into_iter()
-        .chain(tests.others());
-    let of_all = of_all.map(percent).collect::<Option<Vec<_>>>()?;
-    let of_all = of_all.into_iter().max().unwrap_or(0);
-    Some(Traffic::of_matched(of_matched).either(Traffic::share(of_all)))
+    let mut of_all = places(view, spec, is_ours);
+    of_all.extend(tests.others());
+    let mut all = of_all.iter().copied().chain(tests.current());
+    let is_mirrored = all.any(|index| filters::is_mirrored(view, &spec["rules"][index]));
+    let of_all = of_all.into_iter().map(percent);
+    let of_all = of_all.collect::<Option<Vec<_>>>()?.into_iter().max();
+    let traffic = Traffic::of_matched(of_matched).either(Traffic::share(of_all.unwrap_or(0)));
+    Some(Traffic {
+        mirror: is_mirrored,
+        ..traffic
+    })
 }
 
 /// The rules for all requests that are ours to split, by their place: those with both Services, else one that has

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::api::service::CanaryService;
 use crate::objects::{View, controller_uid};
 use crate::routers::istio::rules::{LISTS, Side};
-use crate::routers::istio::{fields, made, matches, rules};
+use crate::routers::istio::{fields, made, matches, mirror, rules};
 use crate::routers::{Traffic, adopted, apex};
 
 pub(super) fn virtual_service(view: &View<'_>, live: &Value, traffic: Traffic) -> Value {
@@ -163,6 +163,9 @@ fn split(view: &View<'_>, spec: &mut Value, live: &Value, traffic: Traffic) {
             fields::forget(rule, &forgotten);
             set_fields(view, rule, &made);
         }
+        if place.list == "http" {
+            mirror::set(view, rule, traffic.mirror);
+        }
     }
     if let Some(test) = &test
         && let Some(index) = tests.place()
@@ -174,6 +177,7 @@ fn split(view: &View<'_>, spec: &mut Value, live: &Value, traffic: Traffic) {
         }
         fields::forget(rule, &forgotten);
         set_fields(view, rule, test);
+        mirror::set(view, rule, false);
     }
     let missing = test.filter(|_| tests.place().is_none());
     let first = places.iter().find(|place| place.list == "http");
@@ -193,7 +197,9 @@ fn split(view: &View<'_>, spec: &mut Value, live: &Value, traffic: Traffic) {
 
 fn set_fields(view: &View<'_>, rule: &mut Value, made: &Value) {
     let mut fields = made.as_object().cloned().unwrap_or_default();
-    fields.remove("route");
+    for field in ["route", "mirror", "mirrorPercentage"] {
+        fields.remove(field);
+    }
     fields::hold(view, rule, &fields);
 }
 

@@ -6,7 +6,7 @@ use crate::api::service::CanaryService;
 use crate::objects::{DESTINATION_RULE, VIRTUAL_SERVICE, View};
 use crate::routers::Traffic;
 use crate::routers::apex::{self, service};
-use crate::routers::istio::matches;
+use crate::routers::istio::{matches, mirror};
 
 pub(super) fn virtual_service(view: &View<'_>, traffic: Traffic) -> Value {
     let service = service(view);
@@ -68,6 +68,9 @@ pub(super) fn base(view: &View<'_>, traffic: Traffic) -> Value {
         && let Some(route) = base["route"].as_array_mut()
     {
         route.truncate(1);
+    }
+    if traffic.mirror {
+        mirror::set(view, &mut base, true);
     }
     base
 }

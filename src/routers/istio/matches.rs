@@ -18,12 +18,23 @@ pub(super) fn conditions(view: &View<'_>) -> Option<Value> {
     is_asked_for.then(|| json!(ab_test::within(&service.r#match, wanted)))
 }
 
-/// Connections have no headers.
-pub(super) fn problem(canary: &Canary, service: &CanaryService) -> Option<Problem> {
-    (!ab_test::matches_of(canary).is_empty() && made::is_tcp(service)).then(|| {
-        let why = "connections cannot be told apart, and appProtocol tcp asks to route them";
-        ab_test::of_analysis(canary, "match", why)
-    })
+/// Connections have no headers, and are not copied.
+pub(super) fn problems(canary: &Canary, service: &CanaryService) -> Vec<Problem> {
+    let analysis = canary.spec.analysis();
+    let Some(analysis) = analysis.filter(|_| made::is_tcp(service)) else {
+        return Vec::new();
+    };
+    let asked = [
+        ("match", !analysis.r#match.is_empty(), "told apart"),
+        ("mirror", analysis.mirror == Some(true), "copied"),
+    ];
+    let asked = asked.into_iter().filter(|(_, is_asked, _)| *is_asked);
+    asked
+        .map(|(field, _, what)| {
+            let why = format!("connections, which appProtocol tcp asks to route, cannot be {what}");
+            ab_test::of_analysis(canary, field, why)
+        })
+        .collect()
 }
 
 /// The rules of tests in the list of HTTP rules.

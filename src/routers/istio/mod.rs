@@ -14,6 +14,7 @@ mod edited;
 mod fields;
 mod made;
 mod matches;
+mod mirror;
 mod queries;
 mod restored;
 mod rivals;
@@ -36,6 +37,7 @@ impl Router for Istio {
     fn can(&self) -> Capabilities {
         Capabilities {
             matches: true,
+            mirror: true,
             ..Capabilities::WEIGHTS
         }
     }
@@ -63,7 +65,7 @@ impl Router for Istio {
             let why = "provider \"istio\" does not act on it; it is for the Gateway API";
             problems.push(Problem::field("spec.service.mirror", why));
         }
-        problems.extend(matches::problem(canary, service));
+        problems.extend(matches::problems(canary, service));
         if service.delegation == Some(true)
             && !(service.hosts.is_empty() && service.gateways.is_empty())
         {

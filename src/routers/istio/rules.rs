@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::objects::{Names, View, controller_uid};
-use crate::routers::istio::{made, matches};
+use crate::routers::istio::{made, matches, mirror};
 use crate::routers::{Traffic, apex};
 
 /// The lists whose rules can lead to the canary. The one that does not fit the Canary's protocol
@@ -36,9 +36,16 @@ pub(super) fn traffic(view: &View<'_>, live: &Value) -> Option<Traffic> {
     let current = tests.current().map(Place::http);
     let of_matched = current.map_or(Some(0), percent)?;
     let others = tests.others().map(Place::http);
-    let of_all = places(view, live).into_iter().chain(others).map(percent);
+    let of_all: Vec<_> = places(view, live).into_iter().chain(others).collect();
+    let is_mirrored = |place: &Place| mirror::is_on(view, &live["spec"][place.list][place.index]);
+    let is_mirrored = of_all.iter().chain(&current).any(is_mirrored);
+    let of_all = of_all.into_iter().map(percent);
     let of_all = of_all.collect::<Option<Vec<_>>>()?.into_iter().max();
-    Some(Traffic::of_matched(of_matched).either(Traffic::share(of_all.unwrap_or(0))))
+    let traffic = Traffic::of_matched(of_matched).either(Traffic::share(of_all.unwrap_or(0)));
+    Some(Traffic {
+        mirror: is_mirrored,
+        ..traffic
+    })
 }
 
 impl Place {

@@ -31,7 +31,7 @@ impl Claim<'_> {
         let snapshot = self.snapshot;
         let mut reason = reason.to_owned();
         let shown = snapshot.shown();
-        if shown.exceeds(self.wanted())
+        if shown.answered().exceeds(self.wanted().answered())
             && !snapshot.primary_can_carry()
             && snapshot.canary_available() > 0
         {

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::status::{
     CanaryStatus, CheckStatus, EventType, PendingHook, Phase, StepEvent, TargetScale, Totals,
 };
-use crate::pass::snapshot::{Revision, Snapshot, has_matches};
+use crate::pass::snapshot::{Revision, Snapshot, has_matches, wanted_traffic};
 use crate::pass::step::{Decision, Step};
 use crate::pass::totals;
 use crate::routers::Traffic;
@@ -104,14 +104,22 @@ impl<'a> Claim<'a> {
         self
     }
 
+    /// Copies of requests, beside the weight that there is.
+    pub(super) fn mirroring(self) -> Self {
+        let wanted = wanted_traffic(&self.snapshot.canary, &self.status);
+        self.traffic(Traffic {
+            mirror: true,
+            ..wanted
+        })
+    }
+
     fn set_traffic(&mut self, traffic: Traffic) {
         let status = &mut self.status;
         status.canary_weight = Some(i64::from(traffic.canary));
         status.wanted_weight = None;
-        if traffic.matched {
-            status.traffic.get_or_insert_default().matched = true;
-        } else if let Some(memory) = &mut status.traffic {
-            memory.matched = false;
+        if traffic.matched || traffic.mirror || status.traffic.is_some() {
+            let memory = status.traffic.get_or_insert_default();
+            (memory.matched, memory.mirrored) = (traffic.matched, traffic.mirror);
         }
     }
 

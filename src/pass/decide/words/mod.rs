@@ -75,11 +75,13 @@ pub(super) fn weights_unsupported() -> [String; 2] {
 /// The canary's share of the traffic.
 pub(super) fn share(traffic: Traffic) -> String {
     let weight = traffic.canary;
-    if traffic.matched {
-        format!("{weight} % of the requests that match")
+    let of = if traffic.matched {
+        " of the requests that match"
     } else {
-        format!("{weight} %")
-    }
+        ""
+    };
+    let copies = if traffic.mirror { " and copies" } else { "" };
+    format!("{weight} %{of}{copies}")
 }
 
 pub(super) fn weight(names: &Names, weight: u8) -> String {
@@ -98,6 +100,10 @@ pub(super) fn iteration(names: &Names, iteration: i64, total: i64) -> String {
 
 pub(super) fn all_to_canary() -> String {
     "Routing all traffic to canary".to_owned()
+}
+
+pub(super) fn all_to_canary_after_mirroring() -> String {
+    "Stop traffic mirroring and route all traffic to canary".to_owned()
 }
 
 pub(super) fn copying(names: &Names) -> String {
