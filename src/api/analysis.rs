@@ -63,7 +63,7 @@ pub struct Analysis {
     pub canary_ready_threshold: Option<i64>,
 
     /// Send the canary copies of requests, whose answers nobody gets, before it gets any of its own;
-    /// with iterations, through all of them. For provider istio, and gatewayapi with iterations.
+    /// with iterations, through all of them. For providers istio and gatewayapi; not with match.
     /// What a request does is done twice. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<bool>,

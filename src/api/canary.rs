@@ -143,6 +143,13 @@ pub struct CanarySpec {
     pub suspend: Option<bool>,
 }
 
+impl CanarySpec {
+    /// The analysis under today's name, or the first Flagger's.
+    pub fn analysis(&self) -> Option<&Analysis> {
+        self.analysis.as_ref().or(self.canary_analysis.as_ref())
+    }
+}
+
 /// What `spec.provider` may be.
 const PROVIDERS: &[&str] = &[
     "apisix",

@@ -192,6 +192,11 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub iterations: i64,
 
+    /// Whether the canary gets copies of requests from here on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
+    pub mirrored: bool,
+
     /// Failed checks so far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failed_checks: i64,
@@ -224,6 +229,14 @@ pub struct Terms {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(transform = schema::without_default)]
     pub shifts_traffic: bool,
+    /// Whether the requests that match, and they alone, go to the canary in every iteration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
+    pub matches: bool,
+    /// Whether the canary gets copies of requests before it gets any weight.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
+    pub mirror: bool,
     /// Failed checks that roll back.
     pub threshold: i64,
     /// Checks without an answer that are borne.

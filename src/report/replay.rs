@@ -58,6 +58,7 @@ fn position(step: &Evidence) -> Position {
     Position {
         weight: percent(Some(step.weight)),
         iterations: step.iterations,
+        mirrored: step.mirrored,
         failed_checks: step.failed_checks,
         held_checks: step.held_checks,
     }
@@ -128,6 +129,7 @@ fn agrees(next: Next, before: Position, after: &Evidence) -> Result<(), String> 
             goes_on && now.failed_checks == failed && now.weight == before.weight
         }
         Next::Hold(held) => goes_on && now.held_checks == held && now.weight == before.weight,
+        Next::Mirror => goes_on && now.mirrored,
         Next::Weight(weight) => goes_on && now.weight == weight,
         Next::Iteration(iterations) => goes_on && now.iterations == iterations,
         Next::AllToCanary => goes_on && now.weight == 100,

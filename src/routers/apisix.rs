@@ -98,7 +98,7 @@ impl Router for Apisix {
         let now = now.and_then(|name| view.object(&APISIX_ROUTE, &name));
         // The most where a route of before is there too: its requests reach the canary as well.
         Ok(shares.into_iter().max().map(|canary| Seen {
-            traffic: Traffic { canary },
+            traffic: Traffic::share(canary),
             programmed: now.map_or(Ok(()), programmed),
         }))
     }

@@ -73,7 +73,7 @@ impl Router for Contour {
         })?;
         let canary = canary.into_iter().max().unwrap_or(0);
         Ok(Some(Seen {
-            traffic: Traffic { canary },
+            traffic: Traffic::share(canary),
             programmed: programmed(live),
         }))
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::api::canary::Canary;
 use crate::objects::{Key, Kind, Names, Problem, Role, View, Wanted};
 
+mod ab_test;
 mod adopted;
 mod apex;
 pub mod apisix;
@@ -31,8 +32,82 @@ pub use queries::BuiltInQueries;
 /// What a status asks of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Percent of the traffic that goes to the canary, 0 to 100.
+    /// Percent of the requests in question that go to the canary, 0 to 100.
     pub canary: u8,
+    /// Whether those in question are only the ones that `spec.analysis.match` describes, and all
+    /// others are the primary's. False where the canary gets nothing: there is one way to be off.
+    pub matched: bool,
+    /// Whether the canary gets copies of requests, of which nobody gets the answers; of how many, the
+    /// Canary says.
+    pub mirror: bool,
+}
+
+impl Traffic {
+    /// Everything goes to the canary.
+    pub const ALL: Self = Self {
+        canary: 100,
+        matched: false,
+        mirror: false,
+    };
+
+    /// So much of all requests.
+    pub fn share(canary: u8) -> Self {
+        Self {
+            canary,
+            ..Self::default()
+        }
+    }
+
+    /// So much of the requests that match.
+    pub fn of_matched(canary: u8) -> Self {
+        Self {
+            canary,
+            matched: canary > 0,
+            mirror: false,
+        }
+    }
+
+    /// Without the copies: what the canary answers.
+    pub fn answered(self) -> Self {
+        Self {
+            mirror: false,
+            ..self
+        }
+    }
+
+    /// Whether some request reaches the canary by this that does not by `other`. Of two each may
+    /// exceed the other: a tenth of all requests, and all of those that match.
+    pub fn exceeds(self, other: Self) -> bool {
+        let is_wider = self.canary > 0 && !self.matched && other.matched;
+        self.canary > other.canary || is_wider || (self.mirror && !other.mirror)
+    }
+
+    /// Whether this takes requests from the canary that it has by `other`, and gives it none.
+    pub fn only_takes_from(self, other: Self) -> bool {
+        other.exceeds(self) && !self.exceeds(other)
+    }
+
+    /// What the canary gets where some of its requests go by one and some by the other: no less than
+    /// by either.
+    pub fn either(self, other: Self) -> Self {
+        let is_of_matched = |it: Self| it.canary == 0 || it.matched;
+        let canary = self.canary.max(other.canary);
+        Self {
+            canary,
+            matched: canary > 0 && is_of_matched(self) && is_of_matched(other),
+            mirror: self.mirror || other.mirror,
+        }
+    }
+
+    /// What the canary gets by both.
+    pub fn common(self, other: Self) -> Self {
+        let canary = self.canary.min(other.canary);
+        Self {
+            canary,
+            matched: canary > 0 && (self.matched || other.matched),
+            mirror: self.mirror && other.mirror,
+        }
+    }
 }
 
 /// What a route shows.
@@ -72,16 +147,7 @@ impl Capabilities {
 
     /// What the Canary's analysis asks for and this router cannot do.
     fn problems(self, canary: &Canary, provider: &str) -> Vec<Problem> {
-        let spec = &canary.spec;
-        // The first Flagger's name for it, as the user wrote it.
-        let analyses = [
-            ("analysis", &spec.analysis),
-            ("canaryAnalysis", &spec.canary_analysis),
-        ];
-        let mut given = analyses
-            .into_iter()
-            .filter_map(|(name, analysis)| Some((name, analysis.as_ref()?)));
-        let Some((name, analysis)) = given.next() else {
+        let Some(analysis) = canary.spec.analysis() else {
             return Vec::new();
         };
         let fields = [
@@ -97,7 +163,7 @@ impl Capabilities {
         refused
             .map(|(field, ..)| {
                 let why = format!("provider \"{provider}\" does not act on it in this version");
-                Problem::field(&format!("spec.{name}.{field}"), why)
+                ab_test::of_analysis(canary, field, why)
             })
             .collect()
     }
@@ -128,13 +194,17 @@ pub trait Router: Sync {
     fn weight_keys(&self, canary: &Canary, names: &Names) -> Vec<Key>;
 
     /// What the route shows now; `None` while it does not exist. A route of which no weight can be
-    /// told, or that sends requests to the canary by another rule than its weight, is a problem:
-    /// the canary is then taken to have traffic, and the route is repaired.
+    /// told, or that sends requests to the canary by another rule than `Traffic` can say, is a
+    /// problem: the canary is then taken to have traffic, and the route is repaired. Where an A/B
+    /// test leads others to the canary than those that match, all are said to be led there.
     fn observe(&self, view: &View<'_>) -> Result<Option<Seen>, Problem>;
 
     /// The routing objects as they should be. What a user put there and the Canary does not speak
     /// of stays as it is; what the Canary spoke of before, as far as `status.named` knows it, and
     /// speaks of no more goes.
+    ///
+    /// Nothing is asked for that the router [`Router::can`] not do, and requests that match only where
+    /// the Canary says which those are.
     ///
     /// # Guarantees
     /// The answer is complete whatever the route is like, one that [`Router::observe`] cannot read

@@ -88,7 +88,7 @@ impl Router for Skipper {
         let shares = shares.collect::<Result<Vec<_>, _>>()?;
         // The most where an Ingress of before is there too: its requests reach the canary as well.
         Ok(shares.into_iter().max().map(|canary| Seen {
-            traffic: Traffic { canary },
+            traffic: Traffic::share(canary),
             programmed: Ok(()),
         }))
     }

@@ -101,7 +101,7 @@ impl Router for Smi {
             ))
         })?;
         Ok(Some(Seen {
-            traffic: Traffic { canary },
+            traffic: Traffic::share(canary),
             programmed: Ok(()),
         }))
     }

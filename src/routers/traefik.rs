@@ -68,7 +68,7 @@ impl Router for Traefik {
             )));
         };
         Ok(Some(Seen {
-            traffic: Traffic { canary },
+            traffic: Traffic::share(canary),
             programmed: Ok(()),
         }))
     }

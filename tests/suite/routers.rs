@@ -5,8 +5,8 @@
 //! |---|---|
 //! | `canary.yaml` | the Canary |
 //! | `before.yaml` | the objects that are there, if any; beside it stands what else is ever made |
-//! | `weight.txt` | the weight asked for; 0 when absent |
-//! | `seen.txt` | what the router sees in `before.yaml`: a weight, or why it sees none |
+//! | `weight.txt` | the traffic asked for: `50`, `50 matched` of the requests that match, or `0 mirrored`; 0 when absent |
+//! | `seen.txt` | what the router sees in `before.yaml`: traffic, or why it sees none |
 //! | `problems.txt` | what it does not accept in the Canary, if anything; nothing is rendered then |
 //! | `after.yaml` | the objects that change with that weight, whole |
 //! | `restored.yaml` | what the user keeps when the Canary goes, if anything |
@@ -122,8 +122,8 @@ fn run(case: &Path) -> Vec<String> {
     };
     let none = Objects::new();
     let mut before = objects(case, "before.yaml");
-    let weight = fs::read_to_string(case.join("weight.txt"))
-        .map_or(0, |weight| weight.trim().parse().unwrap());
+    let traffic = fs::read_to_string(case.join("weight.txt"))
+        .map_or(Traffic::default(), |traffic| parsed(&traffic));
 
     let mut wrong = Vec::new();
     let mut golden = |file: &str, text: Option<String>| {
@@ -162,7 +162,6 @@ fn run(case: &Path) -> Vec<String> {
         golden(file, text);
     }
 
-    let traffic = Traffic { canary: weight };
     let rendered = router.render(&of_before, traffic);
     let is_changed =
         |wanted: &&Wanted| before.get(&wanted.key).map(|b| &**b) != Some(&wanted.object);
@@ -172,7 +171,10 @@ fn run(case: &Path) -> Vec<String> {
     let restored = router.give_back(&view(&after));
     golden("restored.yaml", yaml(restored.iter()));
 
-    holds(case, router, &of_before, &rendered, traffic);
+    holds(case, router, &of_before, traffic);
+    for traffic in others(router, &canary) {
+        holds(case, router, &of_before, traffic);
+    }
     let name = case.display();
     for wanted in rendered.iter().chain(&restored) {
         let key = &wanted.key;
@@ -218,10 +220,52 @@ fn said(case: &Path, router: &dyn Router, view: &View<'_>) -> [(&'static str, Op
     ]
 }
 
-/// That what was rendered shows the weight, is rendered again as it is, and shows the weight as well
+/// Traffic of `weight.txt`, and as `seen.txt` has it.
+fn parsed(text: &str) -> Traffic {
+    let mut words = text.split_whitespace();
+    let canary = words.next().unwrap().parse().unwrap();
+    let mut traffic = Traffic::share(canary);
+    for word in words {
+        match word {
+            "matched" => traffic.matched = true,
+            "mirrored" => traffic.mirror = true,
+            other => panic!("traffic that is {other}"),
+        }
+    }
+    traffic
+}
+
+fn shown(traffic: Traffic) -> String {
+    let matched = if traffic.matched { " matched" } else { "" };
+    let mirrored = if traffic.mirror { " mirrored" } else { "" };
+    format!("{}{matched}{mirrored}", traffic.canary)
+}
+
+/// Traffic that a router may be asked for at any time, besides that of the case.
+fn others(router: &dyn Router, canary: &Canary) -> Vec<Traffic> {
+    let mut others = vec![Traffic::default()];
+    let can = router.can();
+    if can.weights {
+        others.push(Traffic::ALL);
+    }
+    let analysis = canary.spec.analysis();
+    if can.matches && analysis.is_some_and(|analysis| !analysis.r#match.is_empty()) {
+        others.push(Traffic::of_matched(100));
+    }
+    if can.mirror && analysis.is_some_and(|analysis| analysis.mirror == Some(true)) {
+        others.push(Traffic {
+            mirror: true,
+            ..Traffic::default()
+        });
+    }
+    others
+}
+
+/// That what is rendered shows the traffic, is rendered again as it is, and shows the traffic as well
 /// when nothing but the objects that hold the weights was written.
-fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted], traffic: Traffic) {
-    let name = case.display();
+fn holds(case: &Path, router: &dyn Router, view: &View<'_>, traffic: Traffic) {
+    let name = format!("{}, asked for {}", case.display(), shown(traffic));
+    let rendered = router.render(view, traffic);
     let holding = router.weight_keys(view.canary, view.names);
     let is_made = holding.is_empty() || rendered.iter().any(|it| holding.contains(&it.key));
     if !is_made {
@@ -233,9 +277,9 @@ fn holds(case: &Path, router: &dyn Router, view: &View<'_>, rendered: &[Wanted],
         return;
     }
     let expected = if router.can().weights {
-        traffic.canary
+        traffic
     } else {
-        0
+        Traffic::default()
     };
     let shifted = rendered
         .iter()
@@ -281,9 +325,9 @@ fn lines(lines: &[String]) -> String {
 }
 
 /// What of the traffic goes to the canary, whatever the controller of the route has seen of it.
-fn share(router: &dyn Router, view: &View<'_>) -> Result<Option<u8>, Problem> {
+fn share(router: &dyn Router, view: &View<'_>) -> Result<Option<Traffic>, Problem> {
     let seen = router.observe(view)?;
-    Ok(seen.map(|seen| seen.traffic.canary))
+    Ok(seen.map(|seen| seen.traffic))
 }
 
 fn seen(router: &dyn Router, view: &View<'_>) -> String {
@@ -293,8 +337,8 @@ fn seen(router: &dyn Router, view: &View<'_>) -> String {
             traffic,
             programmed,
         })) => match programmed {
-            Ok(()) => traffic.canary.to_string(),
-            Err(why) => format!("{}, not programmed: {why}", traffic.canary),
+            Ok(()) => shown(traffic),
+            Err(why) => format!("{}, not programmed: {why}", shown(traffic)),
         },
         Err(problem) => problem.to_string(),
     };

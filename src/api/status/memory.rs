@@ -66,6 +66,17 @@ pub struct Traffic {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<i64>,
 
+    /// Whether canaryWeight is a percentage of the requests that spec.analysis.match describes, and
+    /// the primary has all others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
+    pub matched: bool,
+
+    /// Whether the canary gets copies of requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(transform = schema::without_default)]
+    pub mirrored: bool,
+
     /// How often somebody else took traffic off the canary in this analysis.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lowered: Option<i64>,

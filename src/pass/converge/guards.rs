@@ -10,7 +10,8 @@ use crate::io::clock::Clock;
 use crate::io::cluster::{self, Cluster};
 use crate::objects::Key;
 use crate::pass::claim;
-use crate::pass::snapshot::{Snapshot, wanted_weight};
+use crate::pass::snapshot::{Snapshot, wanted_traffic};
+use crate::routers::Traffic;
 
 /// After a conflict: the object first, then the claim, so that a later claim is either seen or
 /// has read this object too.
@@ -24,13 +25,13 @@ pub(super) async fn is_still_mine(
     if snapshot.is_route(key) {
         snapshot.read_route();
         // A raise goes onto the very route that the claim saw, or not at all.
-        if snapshot.router.can().weights && wanted_weight(status) > snapshot.weight() {
+        if snapshot.router.can().weights && traffic_of(snapshot, status).exceeds(snapshot.shown()) {
             return Ok(false);
         }
     }
     // The primary changed under a step that sends traffic back to it: look again first.
     if *key == snapshot.primary_key()
-        && wanted_weight(status) < snapshot.weight()
+        && takes_off(snapshot, status)
         && !snapshot.primary_can_carry()
     {
         return Ok(false);
@@ -79,9 +80,17 @@ pub(super) async fn reread(
 
 /// Whether writing this object gives traffic back to the primary.
 fn returns_traffic(snapshot: &Snapshot, status: &CanaryStatus, key: &Key) -> bool {
-    snapshot.holds_weight(key)
-        && wanted_weight(status) < snapshot.weight()
-        && snapshot.canary_available() > 0
+    snapshot.holds_weight(key) && takes_off(snapshot, status) && snapshot.canary_available() > 0
+}
+
+fn traffic_of(snapshot: &Snapshot, status: &CanaryStatus) -> Traffic {
+    wanted_traffic(&snapshot.canary, status)
+}
+
+/// Whether requests that reach the canary are the primary's by what status says.
+fn takes_off(snapshot: &Snapshot, status: &CanaryStatus) -> bool {
+    let wanted = traffic_of(snapshot, status);
+    snapshot.shown().answered().exceeds(wanted.answered())
 }
 
 /// Whether writing this object takes the canary's pods away.
@@ -94,7 +103,7 @@ fn empties_canary(snapshot: &Snapshot, status: &CanaryStatus, key: &Key, wanted:
                 *key.kind == *autoscaler.kind() && autoscaler.is_held(wanted)
             })
     };
-    puts_to_zero && wanted_weight(status) == 0 && snapshot.target_replicas() > 0
+    puts_to_zero && traffic_of(snapshot, status).canary == 0 && snapshot.target_replicas() > 0
 }
 
 /// Whether the canary has no traffic, and has had none for as long as connections need to end, at
@@ -104,7 +113,7 @@ async fn is_drained(
     clock: &Clock,
     snapshot: &Snapshot,
 ) -> Result<bool, cluster::Error> {
-    if snapshot.route_weight.is_none() {
+    if snapshot.route_traffic.is_none() {
         return Ok(!snapshot.router.can().weights);
     }
     let mut now = snapshot.clone();

@@ -19,7 +19,7 @@ use crate::objects::patch::{difference, stamp, with_resource_version};
 use crate::objects::{CANARY, Key};
 use crate::pass::FINALIZER;
 use crate::pass::desired::desired;
-use crate::pass::snapshot::{Snapshot, wanted_weight};
+use crate::pass::snapshot::{Snapshot, wanted_traffic};
 use crate::pass::step::{Write, Writes};
 
 pub use stored::acknowledged;
@@ -90,7 +90,7 @@ impl Converged {
     pub fn shows(&self, status: &CanaryStatus) -> bool {
         !self.snapshot.router.can().weights
             || self.snapshot.unreadable_route.is_none()
-                && self.snapshot.weight() == wanted_weight(status)
+                && self.snapshot.shown() == wanted_traffic(&self.snapshot.canary, status)
     }
 }
 

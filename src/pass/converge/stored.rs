@@ -10,7 +10,7 @@ use crate::objects::hash::{content_hash, template_hash};
 use crate::objects::{Key, Wanted};
 use crate::pass::decide;
 use crate::pass::desired::{Desired, desired};
-use crate::pass::snapshot::{Snapshot, wanted_weight};
+use crate::pass::snapshot::{Snapshot, wanted_traffic};
 
 use super::{Converged, Written};
 
@@ -97,8 +97,9 @@ fn note_stored(told: &mut CanaryStatus, snapshot: &Snapshot, wanted: &Wanted) {
     let Some(stored) = snapshot.objects.get(key) else {
         return;
     };
-    let shows_other_weight = snapshot.holds_weight(key) && snapshot.weight() != wanted_weight(told);
-    if **stored == *sent || shows_other_weight {
+    let shows_other_traffic =
+        snapshot.holds_weight(key) && snapshot.shown() != wanted_traffic(&snapshot.canary, told);
+    if **stored == *sent || shows_other_traffic {
         return;
     }
     let has_template = *key == snapshot.primary_key();
@@ -215,7 +216,7 @@ fn event(r#type: EventType, message: String) -> StepEvent {
 /// What people see says the weight that the route shows.
 fn note_weight(told: &mut CanaryStatus, converged: &Converged) {
     let snapshot = &converged.snapshot;
-    let wanted = wanted_weight(told);
+    let wanted = wanted_traffic(&snapshot.canary, told).canary;
     if converged.shows(told) || snapshot.unreadable_route.is_some() {
         if told.wanted_weight.take().is_some() {
             told.canary_weight = Some(i64::from(wanted));

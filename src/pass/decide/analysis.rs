@@ -7,6 +7,8 @@ use crate::api::status::{Phase, TargetScale};
 use crate::pass::questions::{Answer, Answered, Answers, Question};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
+use crate::pass::terms::Strategy;
+use crate::routers::Traffic;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
@@ -213,7 +215,7 @@ pub(super) fn evidence(snapshot: &Snapshot, answers: &Answers) -> Answered<Vec<A
 /// to go on.
 fn is_started(snapshot: &Snapshot) -> bool {
     let lowered = snapshot.status.traffic.as_ref();
-    snapshot.status_weight() > 0
+    snapshot.wanted() != Traffic::default()
         || snapshot.status.iterations.unwrap_or(0) > 0
         || lowered.is_some_and(|traffic| traffic.lowered.is_some())
 }
@@ -339,8 +341,8 @@ pub(super) fn advance(
         .waits_no_more(Reason::Rollout)
         .waits_no_more(Reason::Primary)
         .steps();
-    if let Some(gap) = gap_in_passes(snapshot) {
-        claim = claim.warning(gap);
+    if let Some(gap) = snapshot.gap_in_passes() {
+        claim = claim.warning(words::gap_in_passes(names, gap));
     }
     if weight == 0 && done <= 0 {
         if snapshot.terms.weights_unsupported {
@@ -354,6 +356,11 @@ pub(super) fn advance(
     }
     claim = claim.normals(hooks::passed(&all));
     match next {
+        Next::Mirror => claim
+            .weight(0)
+            .mirroring()
+            .normal(words::weight(names, 0))
+            .into_decision(outstanding, "requests are copied to the canary"),
         Next::Weight(next) => {
             let text = words::weight(names, next);
             let reason = format!("canary weight {next}");
@@ -366,16 +373,26 @@ pub(super) fn advance(
             let total = snapshot.terms.iterations();
             let text = words::iteration(names, next, total);
             let reason = format!("iteration {next} of {total}");
+            let claim = match snapshot.terms.strategy {
+                Strategy::Matches { .. } => claim.weight(100),
+                Strategy::Iterations { .. } if snapshot.terms.mirror => claim.mirroring(),
+                Strategy::Iterations { .. } | Strategy::Weights(_) => claim,
+            };
             claim
                 .iterations(next)
                 .normal(text)
                 .into_decision(outstanding, &reason)
         }
         Next::AllToCanary => {
+            let text = if snapshot.wanted().mirror {
+                words::all_to_canary_after_mirroring()
+            } else {
+                words::all_to_canary()
+            };
             let claim = claim
-                .weight(100)
+                .traffic(Traffic::ALL)
                 .iterations(snapshot.terms.iterations() + 1)
-                .normal(words::all_to_canary());
+                .normal(text);
             claim.into_decision(outstanding, "all traffic to the canary")
         }
         Next::LastLook => claim
@@ -387,13 +404,4 @@ pub(super) fn advance(
             promotion::promote(snapshot, outstanding, checks, approved)
         }
     }
-}
-
-/// Passes that did not come in the middle of an analysis: nobody watched the canary meanwhile.
-fn gap_in_passes(snapshot: &Snapshot) -> Option<String> {
-    let last = snapshot.status.stepped_at.as_ref()?.0;
-    let gap = snapshot.now.duration_since(last);
-    let expected = snapshot.terms.drain() * 3 + jiff::SignedDuration::from_mins(5);
-    let is_held = snapshot.status.waits.is_some() || snapshot.status.held_checks.is_some();
-    (gap > expected && !is_held).then(|| words::gap_in_passes(&snapshot.names, gap))
 }

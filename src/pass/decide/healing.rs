@@ -3,6 +3,7 @@
 use crate::api::status::Phase;
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
+use crate::routers::Traffic;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
@@ -15,14 +16,14 @@ use super::{conditions, rest, wait, words};
 pub(super) fn fail(snapshot: &Snapshot, outstanding: &Outstanding, why: &str) -> Decision {
     let is_healthy = snapshot.canary_readiness() == Readiness::Ready
         && snapshot.is_applied(&snapshot.revision());
-    let weight = match (snapshot.router.can().weights, is_healthy) {
-        (true, true) => 100,
+    let traffic = match (snapshot.router.can().weights, is_healthy) {
+        (true, true) => Traffic::ALL,
         // Where neither side is well, the traffic stays as it is.
-        (true, false) => snapshot.status_weight(),
-        (false, _) => 0,
+        (true, false) => snapshot.wanted(),
+        (false, _) => Traffic::default(),
     };
     Claim::enter_because(snapshot, Phase::Failed, Some(conditions::HEALING))
-        .weight(weight)
+        .traffic(traffic)
         .fresh_counts()
         .edit(|status| std::mem::swap(&mut status.primary_spec, &mut status.previous_spec))
         .edit(forget_needed)

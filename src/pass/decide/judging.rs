@@ -110,6 +110,7 @@ pub(super) fn position(snapshot: &Snapshot) -> Position {
     Position {
         weight: snapshot.status_weight(),
         iterations: status.iterations.unwrap_or(0),
+        mirrored: snapshot.wanted().mirror,
         failed_checks: status.failed_checks.unwrap_or(0),
         held_checks: status.held_checks.unwrap_or(0),
     }

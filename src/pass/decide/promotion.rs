@@ -4,6 +4,7 @@
 use crate::api::status::{CanaryStatus, CheckStatus, Phase};
 use crate::pass::snapshot::{Revision, Snapshot};
 use crate::pass::step::Decision;
+use crate::routers::Traffic;
 use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
@@ -22,7 +23,7 @@ pub(super) fn promote(
         return copy(snapshot, outstanding, checks, approved);
     }
     let claim = Claim::enter(snapshot, Phase::Promoting)
-        .weight(100)
+        .traffic(Traffic::ALL)
         .hooks(Vec::new())
         .normals(approved)
         .normal(words::all_to_canary())
@@ -44,7 +45,9 @@ fn copy(
     checks: Vec<CheckStatus>,
     approved: Vec<String>,
 ) -> Decision {
-    let needed = snapshot.router.can().weights && snapshot.weight() > 0;
+    // The requests that match are some, and the primary has pods for all others already.
+    let shown = snapshot.shown();
+    let needed = snapshot.router.can().weights && shown.canary > 0 && !shown.matched;
     let needed = needed.then(|| snapshot.target_replicas());
     let claim = Claim::enter(snapshot, Phase::Promoting)
         .hooks(Vec::new())
@@ -70,7 +73,7 @@ fn copy(
 fn update_empties_primary(snapshot: &Snapshot) -> bool {
     let replicas = snapshot.primary_replicas();
     snapshot.router.can().weights
-        && snapshot.weight() < 100
+        && Traffic::ALL.exceeds(snapshot.shown())
         && snapshot.canary_is_up()
         && snapshot.target().is_some_and(|target| {
             replicas > 0 && snapshot.workload.update_empties(target, replicas)
@@ -156,7 +159,7 @@ fn ahead_of_update(snapshot: &Snapshot, outstanding: &Outstanding) -> Decision {
     let drained = snapshot
         .moved_at()
         .is_none_or(|at| snapshot.now.duration_since(at) > snapshot.terms.drain());
-    if snapshot.weight() < 100 || !drained {
+    if Traffic::ALL.exceeds(snapshot.shown()) || !drained {
         return wait("connections to the primary drain");
     }
     copy(snapshot, outstanding, Vec::new(), Vec::new())

@@ -251,7 +251,7 @@ pub(super) fn zero_if_drained(snapshot: &Snapshot) -> TargetScale {
 
 /// A route that is gone or cannot be read says nothing of where connections are.
 fn has_readable_route(snapshot: &Snapshot) -> bool {
-    !snapshot.router.can().weights || snapshot.route_weight.is_some()
+    !snapshot.router.can().weights || snapshot.route_traffic.is_some()
 }
 
 /// After a release the canary's pods go, once nothing connects to them any more, and only while the

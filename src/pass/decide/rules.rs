@@ -11,6 +11,8 @@ use crate::pass::terms::{Strategy, Terms};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     pub strategy: Strategy,
+    /// Copies of requests come before the first weight.
+    pub mirror: bool,
     /// Failed checks that roll back.
     pub threshold: i64,
     /// Checks without an answer that are borne.
@@ -25,6 +27,7 @@ pub struct Rules {
 pub struct Position {
     pub weight: u8,
     pub iterations: i64,
+    pub mirrored: bool,
     pub failed_checks: i64,
     pub held_checks: i64,
 }
@@ -40,6 +43,8 @@ pub enum Next {
     Hold(i64),
     /// So many checks stayed without an answer, and that is not borne.
     GiveUp(i64),
+    /// Copies of requests, and no weight yet.
+    Mirror,
     Weight(u8),
     Iteration(i64),
     /// After the last iteration.
@@ -53,6 +58,7 @@ impl From<&Terms> for Rules {
     fn from(terms: &Terms) -> Self {
         Self {
             strategy: terms.strategy.clone(),
+            mirror: terms.mirror,
             threshold: terms.threshold,
             error_threshold: terms.error_threshold,
             on_no_data: terms.on_no_data,
@@ -64,7 +70,11 @@ impl From<&Terms> for Rules {
 impl From<&record::Terms> for Rules {
     fn from(terms: &record::Terms) -> Self {
         Self {
-            strategy: if terms.iterations > 0 {
+            strategy: if terms.matches {
+                Strategy::Matches {
+                    total: terms.iterations,
+                }
+            } else if terms.iterations > 0 {
                 Strategy::Iterations {
                     total: terms.iterations,
                     shifts_traffic: terms.shifts_traffic,
@@ -72,6 +82,7 @@ impl From<&record::Terms> for Rules {
             } else {
                 Strategy::Weights(terms.weights.clone())
             },
+            mirror: terms.mirror,
             threshold: terms.threshold,
             error_threshold: terms.error_threshold,
             on_no_data: terms.on_no_data,
@@ -129,13 +140,23 @@ impl Rules {
     /// The next step of the strategy.
     pub fn advance(&self, position: Position) -> Next {
         let Position {
-            weight, iterations, ..
+            weight,
+            iterations,
+            mirrored,
+            ..
         } = position;
         match &self.strategy {
+            Strategy::Weights(_) if self.mirror && weight == 0 && !mirrored => Next::Mirror,
             Strategy::Weights(weights) => {
                 let next = weights.iter().copied().find(|next| *next > weight);
                 next.map_or(Next::Promote, Next::Weight)
             }
+            // Requests that were taken off the canary come back with an iteration, and it is not
+            // promoted without them.
+            Strategy::Matches { total } if iterations < *total || weight < 100 => {
+                Next::Iteration((iterations.max(0) + 1).min(*total))
+            }
+            Strategy::Matches { .. } => Next::Promote,
             Strategy::Iterations { total, .. } if iterations < *total => {
                 Next::Iteration(iterations.max(0) + 1)
             }

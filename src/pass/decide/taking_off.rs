@@ -6,6 +6,7 @@ use crate::api::status::{Phase, Verdict};
 use crate::pass::questions::{Answered, Answers};
 use crate::pass::snapshot::Snapshot;
 use crate::pass::step::Decision;
+use crate::routers::Traffic;
 use crate::workloads::Readiness;
 
 use super::analysis::{self, Due};
@@ -71,12 +72,12 @@ fn dead_primary(snapshot: &Snapshot, outstanding: &Outstanding) -> Option<Decisi
     if !is_dead || !snapshot.canary_is_up() || !may_serve_all(snapshot) {
         return None;
     }
-    if snapshot.weight() == 100 && snapshot.status_weight() == 100 {
+    if snapshot.shown() == Traffic::ALL && snapshot.wanted() == Traffic::ALL {
         return None;
     }
     let had = i64::from(snapshot.status_weight());
     let claim = Claim::new(snapshot)
-        .weight(100)
+        .traffic(Traffic::ALL)
         .edit(|status| {
             let traffic = status.traffic.get_or_insert_default();
             traffic.before = Some(traffic.before.unwrap_or(had));

@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use crate::api::status::{CanaryStatus, Phase};
 use crate::objects::{Key, Problem, Wanted, services};
-use crate::pass::snapshot::{Snapshot, wanted_weight};
-use crate::routers::Traffic;
+use crate::pass::snapshot::{Snapshot, wanted_traffic};
 use crate::workloads::TargetIntent;
 
 /// Every object that Davy looks after for a canary, as a status says it should be.
@@ -99,9 +98,7 @@ pub fn desired(snapshot: &Snapshot, status: &CanaryStatus) -> Desired {
                 }
                 desired.try_add_all(snapshot, scalers);
             }
-            let traffic = Traffic {
-                canary: wanted_weight(status),
-            };
+            let traffic = wanted_traffic(&snapshot.canary, status);
             for route in snapshot.router.render(&snapshot.view(), traffic) {
                 desired.add(snapshot, route);
             }

@@ -3,7 +3,7 @@
 
 use crate::api::status::{CanaryStatus, Phase, TargetScale};
 use crate::objects::hash::template_hash;
-use crate::pass::snapshot::{Snapshot, target_scale, wanted_weight};
+use crate::pass::snapshot::{Snapshot, target_scale, wanted_traffic};
 use crate::workloads::{Intent, PrimaryIntent, TargetIntent};
 
 /// Both sides as they should be.
@@ -61,7 +61,7 @@ fn awake(snapshot: &Snapshot, status: &CanaryStatus) -> Option<i64> {
         status.phase,
         Some(Phase::Promoting | Phase::Finalising | Phase::Failed)
     );
-    let has_traffic = snapshot.weight() > 0 || wanted_weight(status) > 0;
+    let has_traffic = snapshot.weight() > 0 || wanted_traffic(&snapshot.canary, status).canary > 0;
     (is_ending && has_traffic).then(|| had_replicas(status).unwrap_or(1).max(1))
 }
 

@@ -129,7 +129,7 @@ fn listed(world: &World, canary: &Canary) -> Result<(Snapshot, bool), SnapshotEr
         workload: resolved.workload,
         autoscaler: resolved.autoscaler,
         status: resumed(canary, stored, world.now),
-        route_weight: None,
+        route_traffic: None,
         unreadable_route: None,
         unsettled: None,
         problems,
@@ -310,6 +310,11 @@ fn adopted(snapshot: &Snapshot) -> CanaryStatus {
     let revision = snapshot.revision();
     let same = snapshot.copy_hash() == snapshot.primary_hash() && promoted == snapshot.checksums;
     status.canary_weight = Some(i64::from(snapshot.weight()));
+    let shown = snapshot.shown();
+    if shown.matched || shown.mirror {
+        let traffic = status.traffic.get_or_insert_default();
+        (traffic.matched, traffic.mirrored) = (shown.matched, shown.mirror);
+    }
     status.primary_spec = snapshot.primary_hash();
     status.promoted_configs = Some(promoted);
     status.last_promoted_spec = same.then(|| revision.spec.clone());

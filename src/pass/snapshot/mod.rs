@@ -3,6 +3,7 @@
 
 mod revisions;
 mod times;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -19,9 +20,11 @@ use crate::objects::{
 };
 use crate::pass::desired::{self, Desired};
 use crate::pass::terms::Terms;
-use crate::routers::Router;
+use crate::routers::{Router, Traffic};
 use crate::webhooks::Hook;
 use crate::workloads::{Autoscaler, Readiness, ReadinessRules, Side, Sides, Workload};
+
+pub use traffic::{has_matches, wanted_traffic};
 
 #[derive(Clone)]
 pub struct Snapshot {
@@ -57,9 +60,9 @@ pub struct Snapshot {
     pub autoscaler: Option<&'static dyn Autoscaler>,
     /// The status this pass starts from: the stored one, or another controller's taken over.
     pub status: CanaryStatus,
-    /// What the route shows: percent of the traffic on the canary. `None` without a route, and
-    /// where none can be made out.
-    pub route_weight: Option<u8>,
+    /// What the route shows of the canary's traffic. `None` without a route, and where none can be
+    /// made out.
+    pub route_traffic: Option<Traffic>,
     /// Why no weight can be made out on the route that is there.
     pub unreadable_route: Option<Problem>,
     /// Why the route does not show its weight to the data plane yet.
@@ -163,33 +166,6 @@ impl Snapshot {
 
     pub fn step_number(&self) -> i64 {
         self.status.step.as_ref().map_or(0, |step| step.number)
-    }
-
-    /// Reads what the route shows from the objects of the snapshot. One that shows no weight is there
-    /// to be repaired.
-    pub fn read_route(&mut self) {
-        let (seen, unreadable) = match self.router.observe(&self.view()) {
-            Ok(seen) => (seen, None),
-            Err(problem) => (None, Some(problem)),
-        };
-        self.route_weight = seen.as_ref().map(|seen| seen.traffic.canary);
-        self.unsettled = seen.and_then(|seen| seen.programmed.err());
-        self.unreadable_route = unreadable;
-    }
-
-    /// The canary's share as status wants it.
-    pub fn status_weight(&self) -> u8 {
-        wanted_weight(&self.status)
-    }
-
-    /// The canary's share as the route shows it; without a route it gets none.
-    pub fn weight(&self) -> u8 {
-        self.route_weight.unwrap_or(0)
-    }
-
-    /// Whether requests may reach the canary, as far as can be told.
-    pub fn has_traffic(&self) -> bool {
-        self.weight() > 0 || self.unreadable_route.is_some()
     }
 
     /// Whether this is one of the objects that the router writes.
@@ -367,11 +343,6 @@ pub fn target_scale(status: &CanaryStatus, replicas: i64) -> TargetScale {
         }
         (None, Some(_)) => TargetScale::Up,
     }
-}
-
-/// The canary's share that the route should show.
-pub fn wanted_weight(status: &CanaryStatus) -> u8 {
-    percent(status.wanted_weight.or(status.canary_weight))
 }
 
 /// A stored weight, within what a weight can be: status is written by others too.

@@ -133,6 +133,16 @@ impl Snapshot {
             .max()
     }
 
+    /// How long no pass came in the middle of an analysis, where that was longer than it should be:
+    /// nobody watched the canary meanwhile.
+    pub fn gap_in_passes(&self) -> Option<SignedDuration> {
+        let last = self.status.stepped_at.as_ref()?.0;
+        let gap = self.now.duration_since(last);
+        let expected = self.terms.drain() * 3 + SignedDuration::from_mins(5);
+        let is_held = self.status.waits.is_some() || self.status.held_checks.is_some();
+        (gap > expected && !is_held).then_some(gap)
+    }
+
     /// How long a reason to wait has lasted.
     pub fn waited(&self, wait: Option<&Wait>) -> Option<SignedDuration> {
         let since = self.sound(wait?.since.0)?;

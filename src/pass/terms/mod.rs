@@ -32,6 +32,9 @@ pub struct Terms {
     pub hold_deadline: SignedDuration,
     pub progress_deadline_seconds: i64,
     pub strategy: Strategy,
+    /// The canary gets copies of requests: before the first weight, or through all iterations of
+    /// blue/green. An A/B test goes without.
+    pub mirror: bool,
     /// The manifest asks for weights where the provider has none.
     pub weights_unsupported: bool,
     pub step_weight_promotion: u8,
@@ -49,12 +52,14 @@ pub enum Strategy {
     /// Blue/green: the analysis passes `total` times without traffic (or once more with all of
     /// it, where the router has weights), then the canary is promoted.
     Iterations { total: i64, shifts_traffic: bool },
+    /// A/B test: the requests that match go to the canary from the first iteration on. When the
+    /// analysis has passed `total` times the canary is promoted, and never had all of the traffic.
+    Matches { total: i64 },
 }
 
 /// The analysis as the Canary writes it, under today's name or the first Flagger's.
 pub fn analysis(canary: &Canary) -> Option<&Analysis> {
-    let spec = &canary.spec;
-    spec.analysis.as_ref().or(spec.canary_analysis.as_ref())
+    canary.spec.analysis()
 }
 
 /// What the analysis is judged by, for a later pass that finds the Canary invalid.
@@ -110,6 +115,7 @@ impl Terms {
             hold_deadline: HOLD_DEADLINE_DEFAULT,
             progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS_DEFAULT,
             strategy: Strategy::Weights(vec![100]),
+            mirror: false,
             weights_unsupported: false,
             step_weight_promotion: 0,
             primary_ready_threshold: 100,
@@ -153,6 +159,10 @@ impl Terms {
         } else {
             strategy(path, &analysis, router)?
         };
+        let mirror = analysis.mirror == Some(true)
+            && analysis.r#match.is_empty()
+            && router.can().mirror
+            && !skip_analysis;
         Ok(Self {
             interval,
             threshold,
@@ -167,6 +177,7 @@ impl Terms {
                 .filter(|seconds| *seconds > 0)
                 .unwrap_or(PROGRESS_DEADLINE_SECONDS_DEFAULT),
             strategy,
+            mirror,
             weights_unsupported,
             step_weight_promotion: percent(
                 &format!("{path}.stepWeightPromotion"),
@@ -194,7 +205,7 @@ impl Terms {
     /// How often an analysis without weights has to pass; 0 where there are weights.
     pub fn iterations(&self) -> i64 {
         match self.strategy {
-            Strategy::Iterations { total, .. } => total,
+            Strategy::Iterations { total, .. } | Strategy::Matches { total } => total,
             Strategy::Weights(_) => 0,
         }
     }
@@ -227,6 +238,9 @@ fn strategy(
 ) -> Result<(Strategy, bool), Problem> {
     let has_weights = router.can().weights;
     let iterations = analysis.iterations.unwrap_or(0);
+    if iterations > 0 && !analysis.r#match.is_empty() && router.can().matches {
+        return Ok((Strategy::Matches { total: iterations }, false));
+    }
     if iterations > 0 {
         let blue_green = Strategy::Iterations {
             total: iterations,

@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 
 use crate::objects::{View, controller_uid};
-use crate::routers::gateway::{fields, filters, list, made, rules, set, with_defaults};
-use crate::routers::{adopted, apex};
+use crate::routers::gateway::rules::Side;
+use crate::routers::gateway::{fields, filters, list, made, matches, rules, set, with_defaults};
+use crate::routers::{Traffic, adopted, apex};
 
-pub(super) fn http_route(view: &View<'_>, live: &Value, weight: u8) -> Value {
+pub(super) fn http_route(view: &View<'_>, live: &Value, traffic: Traffic) -> Value {
     let mut object = live.clone();
     apex::hold(view, live, &mut object);
     let service = apex::service(view);
@@ -21,17 +22,13 @@ pub(super) fn http_route(view: &View<'_>, live: &Value, weight: u8) -> Value {
     // What is no rule cannot stay: nobody would read the others.
     route.retain(Value::is_object);
     set(&mut spec, "rules", json!(route));
-    let places = rules::places(view, &spec, controller_uid(live).is_some());
-    let main = rules::main_place(view, &spec, &places);
-    for place in places {
-        rules::split(view, &mut route[place], weight);
-        if Some(place) == main {
-            hold_fields(view, &mut route[place]);
-        }
-    }
-    if main.is_none() {
-        insert(&mut route, made::rule(view, weight));
-    }
+    split(
+        view,
+        &spec,
+        &mut route,
+        controller_uid(live).is_some(),
+        traffic,
+    );
     set(&mut spec, "rules", json!(route));
     if spec != live["spec"] {
         adopted::remember(live, &mut object);
@@ -40,8 +37,41 @@ pub(super) fn http_route(view: &View<'_>, live: &Value, weight: u8) -> Value {
     object
 }
 
-/// No rule leads to this Canary: of two with the same conditions the first gets the requests.
-fn insert(route: &mut Vec<Value>, made: Value) {
+fn split(view: &View<'_>, spec: &Value, route: &mut Vec<Value>, is_ours: bool, traffic: Traffic) {
+    let test = made::test(view, traffic.canary);
+    let weight = if traffic.matched { 0 } else { traffic.canary };
+    let places = rules::places(view, spec, is_ours);
+    let tests = matches::tests(view, spec, is_ours);
+    let main = rules::main_place(view, spec, &places);
+    for place in &places {
+        let rule = &mut route[*place];
+        // Beside a test a rule that leads to the primary, or to the apex, is as it should be.
+        if test.is_none() || weight > 0 || rules::leads_to(view.names, rule, Side::Canary) {
+            rules::split(view, rule, weight);
+        }
+        if Some(*place) == main {
+            hold_fields(view, rule, made::of_service(apex::service(view)));
+        }
+        filters::mirror(view, rule, traffic.mirror);
+    }
+    if let (Some(test), Some(place)) = (&test, tests.place()) {
+        rules::split(view, &mut route[place], traffic.canary);
+        hold_fields(view, &mut route[place], Some(test["matches"].clone()));
+        filters::mirror(view, &mut route[place], false);
+    }
+    let missing = test.filter(|_| tests.place().is_none());
+    tests.arrange(route, missing.clone().zip(places.first().copied()));
+    if main.is_none() {
+        let index = insert(route, made::base(view, traffic));
+        if let (Some(test), None) = (missing, places.first()) {
+            route.insert(index, test);
+        }
+    }
+}
+
+/// No rule leads to this Canary: of two with the same conditions the first gets the requests. Where
+/// it is then.
+fn insert(route: &mut Vec<Value>, made: Value) -> usize {
     let conditions = rules::conditions(&made);
     let has_one = |rule: &Value| {
         let theirs = rules::conditions(rule);
@@ -51,17 +81,18 @@ fn insert(route: &mut Vec<Value>, made: Value) {
     };
     let at = route.iter().position(has_one).unwrap_or(route.len());
     route.insert(at, made);
+    at
 }
 
 /// What the Canary says of the rule that splits the traffic; what it said before and says no more
 /// goes.
-fn hold_fields(view: &View<'_>, rule: &mut Value) {
+fn hold_fields(view: &View<'_>, rule: &mut Value, conditions: Option<Value>) {
     let service = apex::service(view);
     rules::set_port(view.names, rule, service.port);
     let forgotten = fields::forgotten(view);
     let is_forgotten = |field: &str| forgotten.contains(&field);
-    if let Some(matches) = made::matches(service) {
-        set(rule, "matches", matches);
+    if let Some(conditions) = conditions {
+        set(rule, "matches", conditions);
     } else if is_forgotten(fields::MATCHES) || list(&rule["matches"]).is_empty() {
         set(rule, "matches", json!([{ "path": made::any_path() }]));
     }

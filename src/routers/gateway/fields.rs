@@ -2,12 +2,15 @@
 //! when it has it no more. `/hostnames=app.example.com`, `/parentRefs={…}`, `/matches`,
 //! `/timeouts/request`, `/filters=URLRewrite`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::objects::{View, controller_uid};
+use crate::routers::ab_test;
 use crate::routers::apex::service;
-use crate::routers::gateway::{HTTP_ROUTE, filters, list, made, rules, with_defaults};
+use crate::routers::gateway::{HTTP_ROUTE, filters, list, made, matches, rules, with_defaults};
 
+/// The conditions of an A/B test, by their hash.
+const TEST: &str = "/analysis/match=";
 pub(super) const MATCHES: &str = "/matches";
 pub(super) const FILTERS: &str = "/filters=";
 pub(super) const TIMEOUTS: &str = "/timeouts/";
@@ -28,6 +31,14 @@ pub(super) fn forgotten<'a>(view: &View<'a>) -> Vec<&'a str> {
     let now = now(view);
     before(view)
         .filter(|field| !now.iter().any(|it| it == field))
+        .collect()
+}
+
+/// The tests that were the Canary's and are not any more, by the hashes of their conditions.
+pub(super) fn forgotten_tests<'a>(forgotten: &[&'a str]) -> Vec<&'a str> {
+    let forgotten = forgotten.iter();
+    forgotten
+        .filter_map(|field| field.strip_prefix(TEST))
         .collect()
 }
 
@@ -62,11 +73,13 @@ fn now(view: &View<'_>) -> Vec<String> {
     let parents = service.gateway_refs.iter();
     let parents = parents.map(|parent| entry("parentRefs", parent));
     let matches = (!service.r#match.is_empty()).then(|| MATCHES.to_owned());
+    let test = matches::conditions(view).map(|it| format!("{TEST}{}", ab_test::id(&it)));
     let timeouts = made::timeouts(view).into_iter();
     let timeouts = timeouts.map(|(field, _)| format!("{TIMEOUTS}{field}"));
     let filters = filters::of(view).into_iter();
     let filters = filters.map(|filter| format!("{FILTERS}{}", filters::id(&filter)));
-    let all = hosts.chain(parents).chain(matches).chain(timeouts);
+    let all = hosts.chain(parents).chain(matches).chain(test);
+    let all = all.chain(timeouts);
     all.chain(filters).collect()
 }
 
@@ -80,7 +93,15 @@ fn is_shown(view: &View<'_>, field: &str) -> bool {
             return true;
         }
     }
-    let places = rules::places(view, spec, controller_uid(live).is_some());
+    let is_ours = controller_uid(live).is_some();
+    if let Some(id) = field.strip_prefix(TEST) {
+        let tests = matches::tests(view, spec, is_ours);
+        let mut tests = tests
+            .all()
+            .map(|index| rules::conditions(&spec["rules"][index]));
+        return tests.any(|conditions| ab_test::id(&json!(conditions)) == id);
+    }
+    let places = rules::places(view, spec, is_ours);
     let mut rules = places.into_iter().map(|index| &spec["rules"][index]);
     if let Some(id) = field.strip_prefix(FILTERS) {
         return rules.any(|rule| {
@@ -93,6 +114,6 @@ fn is_shown(view: &View<'_>, field: &str) -> bool {
         return rules.any(|rule| rule["timeouts"].get(timeout).is_some());
     }
     // A route without conditions has that of the API server.
-    let any_path = [serde_json::json!({ "path": made::any_path() })];
+    let any_path = [json!({ "path": made::any_path() })];
     field == MATCHES && rules.any(|rule| rules::conditions(rule) != any_path)
 }

@@ -56,15 +56,13 @@ pub(super) fn id(filter: &Value) -> String {
 }
 
 /// The filters of a live rule with those of the Canary, and without those that were the Canary's.
-/// Flagger copies requests to the canary while it tests: what it left behind goes as well.
 pub(super) fn held(view: &View<'_>, live: &[Value], gone: &[&str]) -> Vec<Value> {
-    let left_behind = format!("RequestMirror /{}", view.names.apex_canary);
     let wanted = of(view);
     let mut filters: Vec<_> = live.to_vec();
     filters.retain(|filter| {
         let id = id(filter);
         let is_wanted = wanted.iter().any(|it| self::id(it) == id);
-        is_wanted || (!gone.contains(&&*id) && id != left_behind)
+        is_wanted || !gone.contains(&&*id)
     });
     for filter in wanted {
         match filters.iter_mut().find(|live| id(live) == id(&filter)) {
@@ -73,6 +71,47 @@ pub(super) fn held(view: &View<'_>, live: &[Value], gone: &[&str]) -> Vec<Value>
         }
     }
     filters
+}
+
+/// Whether a rule copies requests to the canary.
+pub(super) fn is_mirrored(view: &View<'_>, rule: &Value) -> bool {
+    let mut filters = list(&rule["filters"]).iter();
+    filters.any(|filter| is_canarys(view, filter))
+}
+
+/// Has a rule copy requests to the canary, or not.
+pub(super) fn mirror(view: &View<'_>, rule: &mut Value, is_on: bool) {
+    if is_on == is_mirrored(view, rule) {
+        return;
+    }
+    let mut filters = list(&rule["filters"]).to_vec();
+    filters.retain(|filter| !is_canarys(view, filter));
+    if is_on {
+        let backend = json!({
+            "group": "",
+            "kind": "Service",
+            "name": view.names.apex_canary,
+            "port": service(view).port,
+        });
+        filters
+            .push(json!({ "type": "RequestMirror", "requestMirror": { "backendRef": backend } }));
+    }
+    if let Some(fields) = rule.as_object_mut() {
+        if filters.is_empty() {
+            fields.remove("filters");
+        } else {
+            fields.insert("filters".to_owned(), json!(filters));
+        }
+    }
+}
+
+/// Whether a filter copies requests to the canary.
+fn is_canarys(view: &View<'_>, filter: &Value) -> bool {
+    let id = id(filter);
+    let names = view.names;
+    ["", &names.namespace]
+        .iter()
+        .any(|namespace| id == format!("RequestMirror {namespace}/{}", names.apex_canary))
 }
 
 /// What of the service's CORS policy cannot be said.

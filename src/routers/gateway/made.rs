@@ -6,13 +6,16 @@ use serde_json::{Map, Value, json};
 use crate::api::canary::Canary;
 use crate::api::service::CanaryService;
 use crate::objects::{Problem, View};
+use crate::routers::Traffic;
 use crate::routers::apex::{self, service};
-use crate::routers::gateway::{HTTP_ROUTE, filters, with_defaults};
+use crate::routers::gateway::{HTTP_ROUTE, filters, matches, with_defaults};
 
-pub(super) fn http_route(view: &View<'_>, weight: u8) -> Value {
+pub(super) fn http_route(view: &View<'_>, traffic: Traffic) -> Value {
     let service = service(view);
     let parents: Vec<_> = service.gateway_refs.iter().map(with_defaults).collect();
-    let mut spec = json!({ "parentRefs": parents, "rules": [rule(view, weight)] });
+    let test = test(view, traffic.canary).into_iter();
+    let rules: Vec<_> = test.chain([base(view, traffic)]).collect();
+    let mut spec = json!({ "parentRefs": parents, "rules": rules });
     if !service.hosts.is_empty() {
         spec["hostnames"] = json!(service.hosts);
     }
@@ -23,7 +26,7 @@ pub(super) fn http_route(view: &View<'_>, weight: u8) -> Value {
 pub(super) fn rule(view: &View<'_>, weight: u8) -> Value {
     let service = service(view);
     let mut rule = json!({
-        "matches": matches(service).unwrap_or_else(|| json!([{ "path": any_path() }])),
+        "matches": of_service(service).unwrap_or_else(|| json!([{ "path": any_path() }])),
         "backendRefs": [
             backend(view, &view.names.apex_primary, 100 - weight),
             backend(view, &view.names.apex_canary, weight),
@@ -38,6 +41,28 @@ pub(super) fn rule(view: &View<'_>, weight: u8) -> Value {
         rule["timeouts"] = json!(timeouts);
     }
     rule
+}
+
+/// The rule of an A/B test, where the Canary asks for one.
+pub(super) fn test(view: &View<'_>, weight: u8) -> Option<Value> {
+    let conditions = matches::conditions(view)?;
+    let mut test = rule(view, weight);
+    test["matches"] = conditions;
+    Some(test)
+}
+
+/// The rule for all requests. Beside one for those that match it leads to the primary alone.
+pub(super) fn base(view: &View<'_>, traffic: Traffic) -> Value {
+    let weight = if traffic.matched { 0 } else { traffic.canary };
+    let mut base = rule(view, weight);
+    if weight == 0
+        && matches::conditions(view).is_some()
+        && let Some(backends) = base["backendRefs"].as_array_mut()
+    {
+        backends.truncate(1);
+    }
+    filters::mirror(view, &mut base, traffic.mirror);
+    base
 }
 
 pub(super) fn backend(view: &View<'_>, name: &str, weight: u8) -> Value {
@@ -79,17 +104,19 @@ pub(super) fn timeouts(view: &View<'_>) -> Map<String, Value> {
 }
 
 /// The conditions of the Canary; `None` where it names none.
-pub(super) fn matches(service: &CanaryService) -> Option<Value> {
-    if service.r#match.is_empty() {
-        return None;
-    }
-    let matches = service.r#match.iter().map(|condition| {
+pub(super) fn of_service(service: &CanaryService) -> Option<Value> {
+    (!service.r#match.is_empty()).then(|| conditions(&service.r#match))
+}
+
+/// Istio's conditions as those of a rule.
+pub(super) fn conditions(conditions: &[Value]) -> Value {
+    let conditions = conditions.iter().map(|condition| {
         // What cannot be said is a problem of the Canary, and then nothing of it is rendered.
         let mut made = translated(condition, "").unwrap_or_default();
         made.entry("path").or_insert_with(any_path);
         Value::Object(made)
     });
-    Some(matches.collect())
+    conditions.collect()
 }
 
 /// What of the service cannot be said in an `HTTPRoute`, or is missing.
@@ -112,7 +139,7 @@ pub(super) fn problems(canary: &Canary) -> Vec<Problem> {
 
 /// An Istio condition as one of the Gateway API. A condition that is left out would have the route
 /// take more requests than the Canary says: it is refused.
-fn translated(condition: &Value, path: &str) -> Result<Map<String, Value>, Problem> {
+pub(super) fn translated(condition: &Value, path: &str) -> Result<Map<String, Value>, Problem> {
     let mut made = Map::new();
     for (field, value) in condition.as_object().into_iter().flatten() {
         let field_path = format!("{path}.{field}");

@@ -15,6 +15,7 @@ mod edited;
 mod fields;
 mod filters;
 mod made;
+mod matches;
 mod rules;
 mod shown;
 
@@ -38,7 +39,11 @@ impl Router for GatewayApi {
     }
 
     fn can(&self) -> Capabilities {
-        Capabilities::WEIGHTS
+        Capabilities {
+            matches: true,
+            mirror: true,
+            ..Capabilities::WEIGHTS
+        }
     }
 
     fn reads(&self, _: &Canary, names: &Names) -> Vec<(Key, Role)> {
@@ -50,7 +55,9 @@ impl Router for GatewayApi {
     }
 
     fn problems(&self, canary: &Canary) -> Vec<Problem> {
-        made::problems(canary)
+        let mut problems = made::problems(canary);
+        problems.extend(matches::problems(canary));
+        problems
     }
 
     fn observe(&self, view: &View<'_>) -> Result<Option<Seen>, Problem> {
@@ -58,23 +65,26 @@ impl Router for GatewayApi {
         let Some(live) = view.object(&HTTP_ROUTE, &names.apex) else {
             return Ok(None);
         };
-        let canary = rules::canary_percent(view, live).ok_or_else(|| {
+        let traffic = rules::traffic(view, live).ok_or_else(|| {
             Problem(format!(
                 "HTTPRoute {}.{} does not contain weights for {} and {}",
                 names.apex, names.namespace, names.apex_primary, names.apex_canary
             ))
         })?;
         Ok(Some(Seen {
-            traffic: Traffic { canary },
+            traffic,
             programmed: shown::programmed(live),
         }))
     }
 
     fn render(&self, view: &View<'_>, traffic: Traffic) -> Vec<Wanted> {
-        let weight = traffic.canary.min(100);
+        let traffic = Traffic {
+            canary: traffic.canary.min(100),
+            ..traffic
+        };
         let object = match view.object(&HTTP_ROUTE, &view.names.apex) {
-            Some(live) => edited::http_route(view, live, weight),
-            None => made::http_route(view, weight),
+            Some(live) => edited::http_route(view, live, traffic),
+            None => made::http_route(view, traffic),
         };
         vec![wanted(view, object)]
     }

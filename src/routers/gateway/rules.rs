@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::objects::{Names, View, controller_uid};
-use crate::routers::gateway::{list, made, set};
+use crate::routers::Traffic;
+use crate::routers::gateway::{filters, list, made, matches, set};
 
 /// Whom a backend is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,29 +14,34 @@ pub(super) enum Side {
     Canary,
 }
 
-/// Percent of the managed traffic that goes to the canary; the most where rules differ, because
-/// the canary must not be scaled down under any of them. `None` if no weight can be made out.
-pub(super) fn canary_percent(view: &View<'_>, live: &Value) -> Option<u8> {
-    let places = places(view, &live["spec"], controller_uid(live).is_some());
-    let percents = places
-        .into_iter()
-        .map(|index| percent_of(view.names, backends(&live["spec"]["rules"][index])));
-    percents
-        .collect::<Option<Vec<_>>>()
-        .map(|percents| percents.into_iter().max().unwrap_or(0))
+/// What of the managed traffic goes to the canary; the most where rules differ, because the canary
+/// must not be scaled down under any of them. `None` if no weight can be made out.
+pub(super) fn traffic(view: &View<'_>, live: &Value) -> Option<Traffic> {
+    let spec = &live["spec"];
+    let is_ours = controller_uid(live).is_some();
+    let percent = |index: usize| percent_of(view.names, backends(&spec["rules"][index]));
+    let tests = matches::tests(view, spec, is_ours);
+    let of_matched = tests.current().map_or(Some(0), percent)?;
+    let mut of_all = places(view, spec, is_ours);
+    of_all.extend(tests.others());
+    let mut all = of_all.iter().copied().chain(tests.current());
+    let is_mirrored = all.any(|index| filters::is_mirrored(view, &spec["rules"][index]));
+    let of_all = of_all.into_iter().map(percent);
+    let of_all = of_all.collect::<Option<Vec<_>>>()?.into_iter().max();
+    let traffic = Traffic::of_matched(of_matched).either(Traffic::share(of_all.unwrap_or(0)));
+    Some(Traffic {
+        mirror: is_mirrored,
+        ..traffic
+    })
 }
 
-/// The rules that are ours to split, by their place: those with both Services, else one that has
+/// The rules for all requests that are ours to split, by their place: those with both Services, else one that has
 /// either of them, else all that lead to the apex and are to be taken over. A rule of the user's
 /// that pins some requests to one side stays his as long as there is another one that splits.
 pub(super) fn places(view: &View<'_>, spec: &Value, is_ours: bool) -> Vec<usize> {
     let rules = list(&spec["rules"]);
-    let has = |index: usize, side: Side| {
-        let mut sides = backends(&rules[index])
-            .iter()
-            .filter_map(|backend| side_of(view.names, backend));
-        sides.any(|found| found == side)
-    };
+    let tests = matches::tests(view, spec, is_ours);
+    let has = |index: usize, side: Side| leads_to(view.names, &rules[index], side);
     let with = |sides: &[Side], all: bool| -> Vec<usize> {
         let is_found = |index: &usize| {
             let mut sides = sides.iter().map(|side| has(*index, *side));
@@ -45,7 +51,8 @@ pub(super) fn places(view: &View<'_>, spec: &Value, is_ours: bool) -> Vec<usize>
                 sides.any(|it| it)
             }
         };
-        (0..rules.len()).filter(is_found).collect()
+        let all = (0..rules.len()).filter(|index| !tests.has(*index));
+        all.filter(is_found).collect()
     };
     let pair = [Side::Primary, Side::Canary];
     let mut found = with(&pair, true);
@@ -74,7 +81,14 @@ pub(super) fn main_place(view: &View<'_>, spec: &Value, places: &[usize]) -> Opt
     described.or(places.last()).copied()
 }
 
-fn is_described(view: &View<'_>, rule: &Value) -> bool {
+/// Whether a rule has a backend of this side.
+pub(super) fn leads_to(names: &Names, rule: &Value, side: Side) -> bool {
+    let mut entries = backends(rule).iter();
+    entries.any(|entry| side_of(names, entry) == Some(side))
+}
+
+/// Whether a rule has the conditions of `spec.service`.
+pub(super) fn is_described(view: &View<'_>, rule: &Value) -> bool {
     conditions(rule) == conditions(&made::rule(view, 0))
 }
 

@@ -98,7 +98,7 @@ impl Router for Gloo {
             ))
         })?;
         Ok(Some(Seen {
-            traffic: Traffic { canary },
+            traffic: Traffic::share(canary),
             programmed: table::programmed(live),
         }))
     }

@@ -5,18 +5,18 @@ use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
 use crate::objects::{View, controller_uid};
-use crate::routers::istio::rules::{LISTS, Place};
-use crate::routers::istio::{fields, made, rules};
-use crate::routers::{adopted, apex};
+use crate::routers::istio::rules::{LISTS, Side};
+use crate::routers::istio::{fields, made, matches, mirror, rules};
+use crate::routers::{Traffic, adopted, apex};
 
-pub(super) fn virtual_service(view: &View<'_>, live: &Value, weight: u8) -> Value {
+pub(super) fn virtual_service(view: &View<'_>, live: &Value, traffic: Traffic) -> Value {
     let mut object = live.clone();
     apex::hold(view, live, &mut object);
 
     let mut spec = live["spec"].as_object().cloned().unwrap_or_default();
     set_hosts_and_gateways(view, live, &mut spec);
     let mut spec = Value::Object(spec);
-    split(view, &mut spec, &rules::places(view, live), weight);
+    split(view, &mut spec, live, traffic);
 
     if without_weights(&spec) != without_weights(&live["spec"]) {
         adopted::remember(live, &mut object);
@@ -139,16 +139,23 @@ fn strings(list: &Value) -> Vec<&str> {
     entries.filter_map(Value::as_str).collect()
 }
 
-fn split(view: &View<'_>, spec: &mut Value, places: &[Place], weight: u8) {
-    let made = made::rule(view, weight);
-    let main = rules::main_place(view, spec, places);
+fn split(view: &View<'_>, spec: &mut Value, live: &Value, traffic: Traffic) {
+    let made = made::base(view, traffic);
+    let test = made::test(view, traffic.canary);
+    let weight = if traffic.matched { 0 } else { traffic.canary };
+    let places = rules::places(view, live);
+    let tests = matches::tests(view, live);
+    let main = rules::main_place(view, spec, &places);
     let port = rules::destinations(&made)[0]["destination"].get("port");
     let forgotten = fields::forgotten(view);
-    for place in places {
+    for place in &places {
         let Some(rule) = spec.pointer_mut(&format!("/{}/{}", place.list, place.index)) else {
             continue;
         };
-        rules::split(view.names, rule, weight);
+        // Beside a test a rule that leads to the primary, or to the apex, is as it should be.
+        if test.is_none() || weight > 0 || rules::leads_to(view.names, rule, Side::Canary) {
+            rules::split(view.names, rule, weight);
+        }
         if port.is_some() || forgotten.contains(&fields::PORT) {
             rules::set_port(view.names, rule, port);
         }
@@ -156,21 +163,49 @@ fn split(view: &View<'_>, spec: &mut Value, places: &[Place], weight: u8) {
             fields::forget(rule, &forgotten);
             set_fields(view, rule, &made);
         }
+        if place.list == "http" {
+            mirror::set(view, rule, traffic.mirror);
+        }
+    }
+    if let Some(test) = &test
+        && let Some(index) = tests.place()
+        && let Some(rule) = spec.pointer_mut(&format!("/http/{index}"))
+    {
+        rules::split(view.names, rule, traffic.canary);
+        if port.is_some() || forgotten.contains(&fields::PORT) {
+            rules::set_port(view.names, rule, port);
+        }
+        fields::forget(rule, &forgotten);
+        set_fields(view, rule, test);
+        mirror::set(view, rule, false);
+    }
+    let missing = test.filter(|_| tests.place().is_none());
+    let first = places.iter().find(|place| place.list == "http");
+    let before = missing.clone().zip(first.map(|place| place.index));
+    if let Some(http) = spec.get_mut("http").and_then(Value::as_array_mut) {
+        tests.arrange(http, before);
     }
     if main.is_none() {
-        insert(apex::service(view), spec, made);
+        let index = insert(apex::service(view), spec, made);
+        if let (Some(test), None) = (missing, first)
+            && let Some(http) = spec.get_mut("http").and_then(Value::as_array_mut)
+        {
+            http.insert(index, test);
+        }
     }
 }
 
 fn set_fields(view: &View<'_>, rule: &mut Value, made: &Value) {
     let mut fields = made.as_object().cloned().unwrap_or_default();
-    fields.remove("route");
+    for field in ["route", "mirror", "mirrorPercentage"] {
+        fields.remove(field);
+    }
     fields::hold(view, rule, &fields);
 }
 
 /// No rule leads to this Canary: a new one goes before the first that takes every request, or else
-/// it would never be reached.
-fn insert(service: &CanaryService, spec: &mut Value, made: Value) {
+/// it would never be reached. Where it is then.
+fn insert(service: &CanaryService, spec: &mut Value, made: Value) -> usize {
     let list = made::list(service);
     let mut rules = spec[list].as_array().cloned().unwrap_or_default();
     // What is no rule cannot stay: Istio would read none of them.
@@ -183,6 +218,7 @@ fn insert(service: &CanaryService, spec: &mut Value, made: Value) {
     let index = rules.iter().position(is_general).unwrap_or(rules.len());
     rules.insert(index, made);
     rules::set(spec, list, Value::Array(rules));
+    index
 }
 
 fn without_weights(spec: &Value) -> Value {

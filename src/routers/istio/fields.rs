@@ -6,11 +6,14 @@ use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Map, Value, json};
 
 use crate::objects::{DESTINATION_RULE, VIRTUAL_SERVICE, View};
-use crate::routers::apex;
-use crate::routers::istio::{edited, made, rules};
+use crate::routers::istio::{edited, made, matches, rules};
+use crate::routers::{ab_test, apex};
 
 /// The number of the port that our destinations lead to, where it is needed.
 pub(super) const PORT: &str = "/route/destination/port";
+
+/// The conditions of an A/B test, by their hash.
+const TEST: &str = "/analysis/match=";
 
 /// What the Canary names now, and what it named before and the objects still show.
 pub(super) fn named(view: &View<'_>) -> Vec<String> {
@@ -74,6 +77,14 @@ pub(super) fn forgotten_entries<'a>(forgotten: &[&'a str], list: &str) -> Vec<&'
         .collect()
 }
 
+/// The tests that were the Canary's and are not any more, by the hashes of their conditions.
+pub(super) fn forgotten_tests<'a>(forgotten: &[&'a str]) -> Vec<&'a str> {
+    let forgotten = forgotten.iter();
+    forgotten
+        .filter_map(|field| field.strip_prefix(TEST))
+        .collect()
+}
+
 fn now(view: &View<'_>) -> Vec<String> {
     let rule = made::rule(view, 0);
     let mut named = Vec::new();
@@ -88,6 +99,9 @@ fn now(view: &View<'_>) -> Vec<String> {
     }
     if made::port(apex::service(view)).is_some() {
         named.push(PORT.to_owned());
+    }
+    if let Some(conditions) = matches::conditions(view) {
+        named.push(format!("{TEST}{}", ab_test::id(&conditions)));
     }
     if let Some(policy) = &apex::service(view).traffic_policy {
         leaves(
@@ -140,6 +154,11 @@ fn is_shown(view: &View<'_>, field: &str) -> bool {
             let live = route["spec"][list].as_array();
             return live.is_some_and(|live| live.contains(&json!(value)));
         }
+    }
+    let tests = matches::tests(view, route);
+    if let Some(id) = field.strip_prefix(TEST) {
+        let mut tests = tests.all().map(|index| &route["spec"]["http"][index]);
+        return tests.any(|test| ab_test::id(&test["match"]) == id);
     }
     let mut rules = rules::places(view, route)
         .into_iter()

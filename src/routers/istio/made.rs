@@ -4,11 +4,15 @@ use serde_json::{Map, Value, json};
 
 use crate::api::service::CanaryService;
 use crate::objects::{DESTINATION_RULE, VIRTUAL_SERVICE, View};
+use crate::routers::Traffic;
 use crate::routers::apex::{self, service};
+use crate::routers::istio::{matches, mirror};
 
-pub(super) fn virtual_service(view: &View<'_>, weight: u8) -> Value {
+pub(super) fn virtual_service(view: &View<'_>, traffic: Traffic) -> Value {
     let service = service(view);
-    let mut spec = json!({ "hosts": hosts(view), list(service): [rule(view, weight)] });
+    let test = test(view, traffic.canary).into_iter();
+    let rules: Vec<_> = test.chain([base(view, traffic)]).collect();
+    let mut spec = json!({ "hosts": hosts(view), list(service): rules });
     if let Some(gateways) = gateways(service) {
         spec["gateways"] = json!(gateways);
     }
@@ -44,6 +48,31 @@ pub(super) fn rule(view: &View<'_>, weight: u8) -> Value {
     ];
     rule.insert("route".to_owned(), json!(route));
     Value::Object(rule)
+}
+
+/// The rule of an A/B test, where the Canary asks for one.
+pub(super) fn test(view: &View<'_>, weight: u8) -> Option<Value> {
+    let conditions = matches::conditions(view)?;
+    let mut test = rule(view, weight);
+    test["match"] = conditions;
+    Some(test)
+}
+
+/// The rule for all requests, beside which there may be one for those that match: it leads to the
+/// primary alone then.
+pub(super) fn base(view: &View<'_>, traffic: Traffic) -> Value {
+    let is_primarys = traffic.matched || traffic.canary == 0;
+    let mut base = rule(view, if is_primarys { 0 } else { traffic.canary });
+    if is_primarys
+        && matches::conditions(view).is_some()
+        && let Some(route) = base["route"].as_array_mut()
+    {
+        route.truncate(1);
+    }
+    if traffic.mirror {
+        mirror::set(view, &mut base, true);
+    }
+    base
 }
 
 /// The list of a VirtualService that holds the rule.
@@ -89,7 +118,7 @@ pub(super) fn port(service: &CanaryService) -> Option<i64> {
     is_needed.then_some(service.port)
 }
 
-fn is_tcp(service: &CanaryService) -> bool {
+pub(super) fn is_tcp(service: &CanaryService) -> bool {
     service
         .app_protocol
         .as_ref()

@@ -13,6 +13,8 @@ use crate::routers::{BuiltInQueries, Capabilities, Router, Seen, Traffic};
 mod edited;
 mod fields;
 mod made;
+mod matches;
+mod mirror;
 mod queries;
 mod restored;
 mod rivals;
@@ -33,7 +35,11 @@ impl Router for Istio {
     }
 
     fn can(&self) -> Capabilities {
-        Capabilities::WEIGHTS
+        Capabilities {
+            matches: true,
+            mirror: true,
+            ..Capabilities::WEIGHTS
+        }
     }
 
     fn reads(&self, _: &Canary, names: &Names) -> Vec<(Key, Role)> {
@@ -59,6 +65,7 @@ impl Router for Istio {
             let why = "provider \"istio\" does not act on it; it is for the Gateway API";
             problems.push(Problem::field("spec.service.mirror", why));
         }
+        problems.extend(matches::problems(canary, service));
         if service.delegation == Some(true)
             && !(service.hosts.is_empty() && service.gateways.is_empty())
         {
@@ -75,7 +82,7 @@ impl Router for Istio {
         let Some(route) = view.object(&VIRTUAL_SERVICE, &view.names.apex) else {
             return Ok(None);
         };
-        let canary = rules::canary_percent(view, route).ok_or_else(|| {
+        let traffic = rules::traffic(view, route).ok_or_else(|| {
             let Names {
                 apex,
                 namespace,
@@ -89,14 +96,17 @@ impl Router for Istio {
             ))
         })?;
         Ok(Some(Seen {
-            traffic: Traffic { canary },
+            traffic,
             programmed: Ok(()),
         }))
     }
 
     fn render(&self, view: &View<'_>, traffic: Traffic) -> Vec<Wanted> {
         let names = view.names;
-        let weight = traffic.canary.min(100);
+        let traffic = Traffic {
+            canary: traffic.canary.min(100),
+            ..traffic
+        };
         let mut wanted: Vec<_> = [&names.apex_canary, &names.apex_primary]
             .into_iter()
             .map(|host| {
@@ -112,8 +122,8 @@ impl Router for Istio {
             })
             .collect();
         let object = match view.object(&VIRTUAL_SERVICE, &names.apex) {
-            Some(live) => edited::virtual_service(view, live, weight),
-            None => made::virtual_service(view, weight),
+            Some(live) => edited::virtual_service(view, live, traffic),
+            None => made::virtual_service(view, traffic),
         };
         let key = Key::new(&VIRTUAL_SERVICE, &names.apex);
         wanted.push(Wanted {

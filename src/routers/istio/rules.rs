@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::objects::{Names, View, controller_uid};
-use crate::routers::apex;
-use crate::routers::istio::made;
+use crate::routers::istio::{made, matches, mirror};
+use crate::routers::{Traffic, apex};
 
 /// The lists whose rules can lead to the canary. The one that does not fit the Canary's protocol
 /// counts too: a Canary that was changed from one to the other has left its weights there.
@@ -25,35 +25,53 @@ pub(super) struct Place {
     pub(super) index: usize,
 }
 
-/// Percent of the managed traffic that goes to the canary; the most where rules differ, because
-/// the canary must not be scaled down under any of them. `None` if no weight can be made out.
-pub(super) fn canary_percent(view: &View<'_>, live: &Value) -> Option<u8> {
-    let percents = places(view, live).into_iter().map(|place| {
+/// What of the managed traffic goes to the canary; the most where rules differ, because the canary
+/// must not be scaled down under any of them. `None` if no weight can be made out.
+pub(super) fn traffic(view: &View<'_>, live: &Value) -> Option<Traffic> {
+    let percent = |place: Place| {
         let rule = &live["spec"][place.list][place.index];
         percent_of(view.names, destinations(rule))
-    });
-    percents
-        .collect::<Option<Vec<_>>>()
-        .map(|percents| percents.into_iter().max().unwrap_or(0))
+    };
+    let tests = matches::tests(view, live);
+    let current = tests.current().map(Place::http);
+    let of_matched = current.map_or(Some(0), percent)?;
+    let others = tests.others().map(Place::http);
+    let of_all: Vec<_> = places(view, live).into_iter().chain(others).collect();
+    let is_mirrored = |place: &Place| mirror::is_on(view, &live["spec"][place.list][place.index]);
+    let is_mirrored = of_all.iter().chain(&current).any(is_mirrored);
+    let of_all = of_all.into_iter().map(percent);
+    let of_all = of_all.collect::<Option<Vec<_>>>()?.into_iter().max();
+    let traffic = Traffic::of_matched(of_matched).either(Traffic::share(of_all.unwrap_or(0)));
+    Some(Traffic {
+        mirror: is_mirrored,
+        ..traffic
+    })
 }
 
-/// The rules that are ours to split: those with both hosts, else one that has either of them,
+impl Place {
+    pub(super) fn http(index: usize) -> Self {
+        Self {
+            list: "http",
+            index,
+        }
+    }
+}
+
+/// The rules for all requests that are ours to split: those with both hosts, else one that has either of them,
 /// else all that lead to the apex and are to be taken over. A rule of the user's that pins some
 /// requests to one side stays his as long as there is another one that splits.
 pub(super) fn places(view: &View<'_>, live: &Value) -> Vec<Place> {
     let spec = &live["spec"];
     let list = made::list(apex::service(view));
-    let has = |place: &Place, side: Side| {
-        let mut sides = destinations(&spec[place.list][place.index])
-            .iter()
-            .filter_map(|destination| side_of(view.names, destination));
-        sides.any(|found| found == side)
-    };
+    let has =
+        |place: &Place, side: Side| leads_to(view.names, &spec[place.list][place.index], side);
     let all = LISTS.into_iter().flat_map(|list| {
         let count = spec[list].as_array().map_or(0, Vec::len);
         (0..count).map(move |index| Place { list, index })
     });
-    let all: Vec<_> = all.collect();
+    let tests = matches::tests(view, live);
+    let is_test = |place: &Place| place.list == "http" && tests.has(place.index);
+    let all: Vec<_> = all.filter(|place| !is_test(place)).collect();
     let (mut found, rest): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|place| has(place, Side::Primary) && has(place, Side::Canary));
@@ -69,11 +87,9 @@ pub(super) fn places(view: &View<'_>, live: &Value) -> Vec<Place> {
         // Flagger's A/B test ends in a rule that leads to the primary alone. Without the test's
         // conditions in the Canary, splitting only theirs would pass the insiders off as everyone.
         let is_ours = controller_uid(live).is_some();
-        if is_ours && !found.iter().any(|place| is_described(view, spec, *place)) {
-            found.extend(
-                half.into_iter()
-                    .find(|place| is_described(view, spec, *place)),
-            );
+        let is_described = |place: &Place| is_main(view, spec, *place);
+        if is_ours && !found.iter().any(is_described) {
+            found.extend(half.into_iter().find(is_described));
         }
     } else if let Some(place) = main_place(view, spec, &half) {
         found.push(place);
@@ -88,16 +104,25 @@ pub(super) fn places(view: &View<'_>, live: &Value) -> Vec<Place> {
 pub(super) fn main_place(view: &View<'_>, spec: &Value, places: &[Place]) -> Option<Place> {
     let list = made::list(apex::service(view));
     let mut fitting = places.iter().copied().filter(|place| place.list == list);
-    let described = fitting
-        .clone()
-        .find(|place| is_described(view, spec, *place));
+    let described = fitting.clone().find(|place| is_main(view, spec, *place));
     described.or_else(|| fitting.next_back())
 }
 
-fn is_described(view: &View<'_>, spec: &Value, place: Place) -> bool {
-    let conditions = |rule: &Value| rule["match"].as_array().filter(|m| !m.is_empty()).cloned();
+fn is_main(view: &View<'_>, spec: &Value, place: Place) -> bool {
     place.list == made::list(apex::service(view))
-        && conditions(&spec[place.list][place.index]) == conditions(&made::rule(view, 0))
+        && is_described(view, &spec[place.list][place.index])
+}
+
+/// Whether a rule has the conditions of `spec.service`.
+pub(super) fn is_described(view: &View<'_>, rule: &Value) -> bool {
+    let conditions = |rule: &Value| rule["match"].as_array().filter(|m| !m.is_empty()).cloned();
+    conditions(rule) == conditions(&made::rule(view, 0))
+}
+
+/// Whether a rule has a destination of this side.
+pub(super) fn leads_to(names: &Names, rule: &Value, side: Side) -> bool {
+    let mut entries = destinations(rule).iter();
+    entries.any(|entry| side_of(names, entry) == Some(side))
 }
 
 /// Makes the rule lead to both hosts with this weight on the canary. A rule that shows it

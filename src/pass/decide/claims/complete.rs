@@ -10,7 +10,7 @@ use crate::api::status::{
 };
 use crate::objects::{Key, services};
 use crate::pass::desired::{Desired, desired};
-use crate::pass::snapshot::{Snapshot, wanted_weight};
+use crate::pass::snapshot::{Snapshot, wanted_traffic};
 use crate::pass::step::{Claimed, Decision, Step, Write, Writes};
 use crate::pass::terms::{self, layout};
 
@@ -30,17 +30,18 @@ impl Claim<'_> {
     ) -> Decision {
         let snapshot = self.snapshot;
         let mut reason = reason.to_owned();
-        let shown = snapshot.weight();
-        if wanted_weight(&self.status) < shown
+        let shown = snapshot.shown();
+        if shown.answered().exceeds(self.wanted().answered())
             && !snapshot.primary_can_carry()
             && snapshot.canary_available() > 0
         {
             // Traffic goes back to the primary only when it can carry it.
-            self = self.weight(shown);
-            reason = format!("{reason}; the canary keeps {shown} % until the primary is ready");
+            self = self.traffic(shown);
+            let share = words::share(shown);
+            reason = format!("{reason}; the canary keeps {share} until the primary is ready");
         }
         self.complete(&reason);
-        let takes_off = wanted_weight(&self.status) < shown || snapshot.unreadable_route.is_some();
+        let takes_off = self.wanted().only_takes_from(shown) || snapshot.unreadable_route.is_some();
         let desired = desired(snapshot, &self.status);
         self.note_primary(&desired);
         let differing = desired.differing(snapshot);
@@ -106,9 +107,14 @@ impl Claim<'_> {
         }
     }
 
+    fn wanted(&self) -> crate::routers::Traffic {
+        wanted_traffic(&self.snapshot.canary, &self.status)
+    }
+
     /// What every claim says.
     fn complete(&mut self, reason: &str) {
         let snapshot = self.snapshot;
+        self.set_traffic(self.wanted());
         let status = &mut self.status;
         status.reason = Some(reason.to_owned());
         status.observed_generation = snapshot.canary.metadata.generation;
@@ -118,9 +124,6 @@ impl Claim<'_> {
         status.last_transition_time = Some(Time(now));
         status.failed_checks.get_or_insert(0);
         status.iterations.get_or_insert(0);
-        let wanted = wanted_weight(status);
-        status.canary_weight = Some(i64::from(wanted));
-        status.wanted_weight = None;
         if snapshot.canary.spec.suspend != Some(true) {
             status.suspended_since = None;
         }
@@ -213,7 +216,7 @@ impl Claim<'_> {
         let before = snapshot.layout();
         let after = self.status.layout.clone().unwrap_or_default();
         let leads = |key: &Key| outstanding::leads_clients(snapshot, key);
-        let moves = wanted_weight(&self.status) != snapshot.weight()
+        let moves = self.wanted() != snapshot.shown()
             || snapshot.unreadable_route.is_some()
             || after.clients_moved != before.clients_moved
             || after.given_back != before.given_back

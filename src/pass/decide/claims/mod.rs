@@ -10,9 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::status::{
     CanaryStatus, CheckStatus, EventType, PendingHook, Phase, StepEvent, TargetScale, Totals,
 };
-use crate::pass::snapshot::{Revision, Snapshot};
+use crate::pass::snapshot::{Revision, Snapshot, has_matches, wanted_traffic};
 use crate::pass::step::{Decision, Step};
 use crate::pass::totals;
+use crate::routers::Traffic;
 
 use super::NORMAL;
 use super::conditions::{self, Cause};
@@ -86,10 +87,40 @@ impl<'a> Claim<'a> {
         self
     }
 
-    pub(super) fn weight(mut self, weight: u8) -> Self {
-        self.status.canary_weight = Some(i64::from(weight));
-        self.status.wanted_weight = None;
+    /// So much of the requests that the analysis is about: of those that match where the Canary says
+    /// which, else of all.
+    pub(super) fn weight(self, weight: u8) -> Self {
+        let can_match = self.snapshot.router.can().matches;
+        let traffic = if can_match && has_matches(&self.snapshot.canary) {
+            Traffic::of_matched(weight)
+        } else {
+            Traffic::share(weight)
+        };
+        self.traffic(traffic)
+    }
+
+    pub(super) fn traffic(mut self, traffic: Traffic) -> Self {
+        self.set_traffic(traffic);
         self
+    }
+
+    /// Copies of requests, beside the weight that there is.
+    pub(super) fn mirroring(self) -> Self {
+        let wanted = wanted_traffic(&self.snapshot.canary, &self.status);
+        self.traffic(Traffic {
+            mirror: true,
+            ..wanted
+        })
+    }
+
+    fn set_traffic(&mut self, traffic: Traffic) {
+        let status = &mut self.status;
+        status.canary_weight = Some(i64::from(traffic.canary));
+        status.wanted_weight = None;
+        if traffic.matched || traffic.mirror || status.traffic.is_some() {
+            let memory = status.traffic.get_or_insert_default();
+            (memory.matched, memory.mirrored) = (traffic.matched, traffic.mirror);
+        }
     }
 
     /// Every count of an analysis at zero, and every clock.
@@ -241,7 +272,7 @@ impl<'a> Claim<'a> {
 
 /// Goes on with the last claim: what nobody has written since it is written as it was claimed.
 pub(super) fn finish(snapshot: &Snapshot, outstanding: &Outstanding, reason: &str) -> Decision {
-    let takes_off = snapshot.status_weight() < snapshot.weight();
+    let takes_off = snapshot.wanted().only_takes_from(snapshot.shown());
     let named = outstanding.unfinished.iter().cloned();
     Decision {
         step: Step::Finish(writes(snapshot, snapshot.current(), named, takes_off)),

@@ -38,7 +38,7 @@ impl Outstanding {
     pub(in crate::pass::decide) fn of(snapshot: &Snapshot) -> Self {
         let unfinished = snapshot.open();
         let is_route_unfinished = unfinished.iter().any(|key| snapshot.holds_weight(key));
-        let lowered = snapshot.weight() < snapshot.status_weight() && !is_route_unfinished;
+        let lowered = snapshot.wanted().exceeds(snapshot.shown()) && !is_route_unfinished;
         let drifted = snapshot
             .current()
             .differing(snapshot)

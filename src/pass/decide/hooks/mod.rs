@@ -128,7 +128,7 @@ pub(super) fn passed(answers: &[Answer]) -> impl Iterator<Item = String> + '_ {
 /// The types of gates before what follows in an analysis.
 pub(super) fn gates_before(snapshot: &Snapshot, next: Next) -> Vec<WebhookType> {
     let mut kinds = Vec::new();
-    let is_weight = matches!(next, Next::Weight(_));
+    let is_weight = matches!(next, Next::Mirror | Next::Weight(_));
     let is_last = matches!(next, Next::AllToCanary | Next::LastLook | Next::Promote);
     let has_steps = snapshot.terms.iterations() == 0;
     if has_steps && snapshot.phase() != Some(Phase::WaitingPromotion) && (is_weight || is_last) {

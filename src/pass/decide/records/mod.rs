@@ -197,6 +197,10 @@ fn evidence(status: &CanaryStatus, step: &Step, asked: bool) -> Option<Evidence>
         phase: status.phase?,
         weight: status.canary_weight.unwrap_or(0),
         iterations: status.iterations.unwrap_or(0),
+        mirrored: status
+            .traffic
+            .as_ref()
+            .is_some_and(|traffic| traffic.mirrored),
         failed_checks: status.failed_checks.unwrap_or(0),
         held_checks: status.held_checks.unwrap_or(0),
         reason: cut(status.reason.as_deref().unwrap_or_default()),
@@ -337,6 +341,7 @@ fn terms(snapshot: &Snapshot) -> Terms {
     let terms = &snapshot.terms;
     let (weights, iterations, shifts_traffic) = match &terms.strategy {
         Strategy::Weights(weights) => (weights.clone(), 0, false),
+        Strategy::Matches { total } => (Vec::new(), *total, false),
         Strategy::Iterations {
             total,
             shifts_traffic,
@@ -348,6 +353,8 @@ fn terms(snapshot: &Snapshot) -> Terms {
         weights,
         iterations,
         shifts_traffic,
+        matches: matches!(terms.strategy, Strategy::Matches { .. }),
+        mirror: terms.mirror,
         threshold: terms.threshold,
         error_threshold: terms.error_threshold,
         on_no_data: terms.on_no_data,

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use crate::api::status::{Layout, Phase};
 use crate::objects::{Key, Names};
 use crate::pass::snapshot::Snapshot;
+use crate::routers::Traffic;
 
 pub(super) fn providers_available() -> String {
     "all the metrics providers are available!".to_owned()
@@ -71,6 +72,18 @@ pub(super) fn weights_unsupported() -> [String; 2] {
     ]
 }
 
+/// The canary's share of the traffic.
+pub(super) fn share(traffic: Traffic) -> String {
+    let weight = traffic.canary;
+    let of = if traffic.matched {
+        " of the requests that match"
+    } else {
+        ""
+    };
+    let copies = if traffic.mirror { " and copies" } else { "" };
+    format!("{weight} %{of}{copies}")
+}
+
 pub(super) fn weight(names: &Names, weight: u8) -> String {
     format!(
         "Advance {}.{} canary weight {weight}",
@@ -87,6 +100,10 @@ pub(super) fn iteration(names: &Names, iteration: i64, total: i64) -> String {
 
 pub(super) fn all_to_canary() -> String {
     "Routing all traffic to canary".to_owned()
+}
+
+pub(super) fn all_to_canary_after_mirroring() -> String {
+    "Stop traffic mirroring and route all traffic to canary".to_owned()
 }
 
 pub(super) fn copying(names: &Names) -> String {

@@ -12,6 +12,8 @@ use crate::objects::metadata::{self, FLUX};
 use crate::objects::{Key, Kind, Names, Problem, Rank, Role, View, Wanted};
 use crate::routers::{BuiltInQueries, Capabilities, Router, Seen, Traffic, apex};
 
+mod shares;
+
 pub static INGRESS: Kind = Kind {
     group: "networking.k8s.io",
     version: "v1",
@@ -21,14 +23,6 @@ pub static INGRESS: Kind = Kind {
 
 /// Begins every annotation that makes an Ingress a canary's.
 const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
-const WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
-const WEIGHT_TOTAL: &str = "nginx.ingress.kubernetes.io/canary-weight-total";
-/// Annotations by which requests reach the canary whatever the weight is.
-const CHOICES: [&str; 2] = [
-    "nginx.ingress.kubernetes.io/canary-by-header",
-    "nginx.ingress.kubernetes.io/canary-by-cookie",
-];
-
 static QUERIES: BuiltInQueries = BuiltInQueries {
     success_rate: r#"
         sum( rate( nginx_ingress_controller_requests{ namespace="{{ namespace }}",
@@ -58,7 +52,10 @@ impl Router for Nginx {
     }
 
     fn can(&self) -> Capabilities {
-        Capabilities::WEIGHTS
+        Capabilities {
+            matches: true,
+            ..Capabilities::WEIGHTS
+        }
     }
 
     fn reads(&self, canary: &Canary, _: &Names) -> Vec<(Key, Role)> {
@@ -74,27 +71,31 @@ impl Router for Nginx {
     }
 
     fn problems(&self, canary: &Canary) -> Vec<Problem> {
-        if named_now(canary).is_some() {
-            return Vec::new();
+        let mut problems = shares::problems(canary);
+        if named_now(canary).is_none() {
+            let names = Names::of(canary);
+            let why = format!(
+                "provider \"nginx\" needs the Ingress that leads to Service {}",
+                names.apex
+            );
+            problems.push(Problem::field("spec.ingressRef", why));
         }
-        let names = Names::of(canary);
-        let why = format!(
-            "provider \"nginx\" needs the Ingress that leads to Service {}",
-            names.apex
-        );
-        vec![Problem::field("spec.ingressRef", why)]
+        problems
     }
 
     fn observe(&self, view: &View<'_>) -> Result<Option<Seen>, Problem> {
         let live = ingresses(view.canary).filter_map(|name| view.object(&INGRESS, &name));
         let shares = live
-            .map(|live| share(live).map_err(|why| of_ingress(view, live, &why)))
+            .map(|live| shares::shown(view, live).map_err(|why| of_ingress(view, live, &why)))
             .collect::<Result<Vec<_>, _>>()?;
         // The most where an Ingress of before is there too: its requests reach the canary as well.
-        Ok(shares.into_iter().max().map(|canary| Seen {
-            traffic: Traffic { canary },
-            programmed: Ok(()),
-        }))
+        Ok(shares
+            .into_iter()
+            .reduce(Traffic::either)
+            .map(|traffic| Seen {
+                traffic,
+                programmed: Ok(()),
+            }))
     }
 
     fn render(&self, view: &View<'_>, traffic: Traffic) -> Vec<Wanted> {
@@ -104,12 +105,15 @@ impl Router for Nginx {
         let now = of_canary(users);
         let rendered = ingresses(view.canary).filter_map(|name| {
             let object = if name == now {
-                canarys(view, users, traffic.canary.min(100))?
+                canarys(view, users, traffic)?
             } else {
                 // That of an Ingress which the Canary named before takes nothing any more.
                 let mut object = view.object(&INGRESS, &name)?.clone();
                 let annotations = metadata::annotations(&object);
-                metadata::set_annotations(&mut object, with_weight(annotations, 0));
+                metadata::set_annotations(
+                    &mut object,
+                    shares::set(view, annotations, Traffic::default()),
+                );
                 object
             };
             Some(Wanted {
@@ -251,40 +255,9 @@ fn of_ingress(view: &View<'_>, live: &Value, why: &str) -> Problem {
     Problem(format!("Ingress {name}.{} {why}", view.names.namespace))
 }
 
-/// Percent of the requests that an Ingress of the canary takes, or why that cannot be told.
-/// Rounded, but some is never said to be none, nor most to be all.
-fn share(live: &Value) -> Result<u8, String> {
-    if annotation(live, CANARY) != Some("true") {
-        return Err(format!(
-            "is not a canary's: it has no annotation {CANARY}: \"true\""
-        ));
-    }
-    for choice in CHOICES {
-        if annotation(live, choice).is_some_and(|value| !value.is_empty()) {
-            return Err(format!(
-                "sends requests to the canary by annotation {choice}"
-            ));
-        }
-    }
-    let number = |key| match annotation(live, key) {
-        None => Ok(None),
-        Some(text) => match text.parse::<u32>() {
-            Ok(number) => Ok(Some(u64::from(number))),
-            Err(_) => Err(format!("has no number in annotation {key}: {text:?}")),
-        },
-    };
-    let weight = number(WEIGHT)?.ok_or_else(|| format!("has no annotation {WEIGHT}"))?;
-    let total = number(WEIGHT_TOTAL)?.unwrap_or(100);
-    if weight == 0 || weight >= total {
-        return Ok(if weight == 0 { 0 } else { 100 });
-    }
-    let rounded = ((weight * 100 + total / 2) / total).clamp(1, 99);
-    Ok(u8::try_from(rounded).unwrap_or(99))
-}
-
-/// The Ingress of the canary with this weight; `None` where it cannot be made, because there is
+/// The Ingress of the canary with this traffic; `None` where it cannot be made, because there is
 /// nothing to make it from.
-fn canarys(view: &View<'_>, users: &str, weight: u8) -> Option<Value> {
+fn canarys(view: &View<'_>, users: &str, traffic: Traffic) -> Option<Value> {
     let name = of_canary(users);
     let live = view.object(&INGRESS, &name);
     let users = view.object(&INGRESS, users);
@@ -310,7 +283,7 @@ fn canarys(view: &View<'_>, users: &str, weight: u8) -> Option<Value> {
     }
     let flux = FLUX.map(|(key, value)| (key.to_owned(), json!(value)));
     annotations.extend(flux);
-    metadata::set_annotations(&mut object, with_weight(annotations, weight));
+    metadata::set_annotations(&mut object, shares::set(view, annotations, traffic));
     metadata::set_labels(&mut object, labels);
     Some(object)
 }
@@ -334,14 +307,6 @@ fn forget(
             entries.remove(key);
         }
     }
-}
-
-/// The annotations with this weight, and without any other that sends requests to the canary.
-fn with_weight(mut annotations: Map<String, Value>, weight: u8) -> Map<String, Value> {
-    annotations.retain(|key, _| !key.starts_with(CANARY));
-    annotations.insert(CANARY.to_owned(), json!("true"));
-    annotations.insert(WEIGHT.to_owned(), json!(weight.to_string()));
-    annotations
 }
 
 /// The spec of the user's Ingress with the canary's Service in place of the apex; `None` where it
