@@ -111,16 +111,19 @@ impl System {
         }
     }
 
-    /// An answer with one number, or with none.
-    pub(super) fn body(self, value: Option<f64>, now: Timestamp) -> String {
+    /// An answer with one number for each of these series (where a system has several), or with none.
+    pub(super) fn body(self, value: Option<f64>, labels: Vec<Value>, now: Timestamp) -> String {
         let seconds = now.as_second();
         let list = |item: Option<Value>| Value::Array(item.into_iter().collect());
         let body = match self {
             Self::Prometheus => {
-                let series = value.map(|value| {
-                    json!({ "metric": {}, "value": [seconds, value.to_string()] })
-                });
-                let data = json!({ "resultType": "vector", "result": list(series) });
+                let series = |value: f64| {
+                    let sample = json!([seconds, value.to_string()]);
+                    let series = |labels| json!({ "metric": labels, "value": sample });
+                    labels.into_iter().map(series).collect::<Vec<_>>()
+                };
+                let result = value.map(series).unwrap_or_default();
+                let data = json!({ "resultType": "vector", "result": result });
                 json!({ "status": "success", "data": data })
             }
             // Of a minute that has ended.
