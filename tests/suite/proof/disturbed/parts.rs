@@ -79,7 +79,7 @@ impl Part {
             PrimaryService => here("", "Service", &format!("{apex}-primary")),
             CanaryService => here("", "Service", &format!("{apex}-canary")),
             Route => {
-                let kind = route::Kind::of(text("/spec/provider").unwrap_or_default());
+                let kind = route::RouteKind::of(text("/spec/provider").unwrap_or_default());
                 here(kind.group, kind.kind, &kind.name(&canary["spec"], apex))
             }
             PrimaryRule => istio("DestinationRule", &format!("{apex}-primary")),

@@ -7,7 +7,7 @@ use davy::simulate::cluster::Key;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::route::{Kind, Sides};
+use super::route::{RouteKind, Sides};
 
 /// What an object is to a Canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) struct Names {
     scaler: String,
     users_scaler: String,
     /// What divides the traffic, if the provider has a route.
-    pub(super) route_kind: Kind,
+    pub(super) route_kind: RouteKind,
     route: String,
     pub(super) has_route: bool,
 }
@@ -67,7 +67,7 @@ impl Names {
             name => name,
         };
         let provider = laid_out("provider", text("/spec/provider"));
-        let route_kind = Kind::of(&provider);
+        let route_kind = RouteKind::of(&provider);
         Self {
             route: route_kind.name(&canary["spec"], &apex),
             route_kind,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// A kind of object that divides the traffic of a Canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct RouteKind {
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
     pub(crate) kind: &'static str,
@@ -16,8 +16,8 @@ const fn kind(
     version: &'static str,
     kind: &'static str,
     plural: &'static str,
-) -> Kind {
-    Kind {
+) -> RouteKind {
+    RouteKind {
         group,
         version,
         kind,
@@ -25,16 +25,16 @@ const fn kind(
     }
 }
 
-const VIRTUAL_SERVICE: Kind = kind(
+const VIRTUAL_SERVICE: RouteKind = kind(
     "networking.istio.io",
     "v1",
     "VirtualService",
     "virtualservices",
 );
-const HTTP_ROUTE: Kind = kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
-const HTTP_PROXY: Kind = kind("projectcontour.io", "v1", "HTTPProxy", "httpproxies");
-const INGRESS: Kind = kind("networking.k8s.io", "v1", "Ingress", "ingresses");
-const TRAEFIK_SERVICE: Kind = kind(
+const HTTP_ROUTE: RouteKind = kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
+const HTTP_PROXY: RouteKind = kind("projectcontour.io", "v1", "HTTPProxy", "httpproxies");
+const INGRESS: RouteKind = kind("networking.k8s.io", "v1", "Ingress", "ingresses");
+const TRAEFIK_SERVICE: RouteKind = kind(
     "traefik.io",
     "v1alpha1",
     "TraefikService",
@@ -45,13 +45,13 @@ const TRAEFIK_SERVICE: Kind = kind(
 pub(crate) const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
 pub(crate) const CANARY_WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
 
-impl Default for Kind {
+impl Default for RouteKind {
     fn default() -> Self {
         VIRTUAL_SERVICE
     }
 }
 
-impl Kind {
+impl RouteKind {
     /// The kind that a provider divides traffic with.
     pub(crate) fn of(provider: &str) -> Self {
         match provider.split(':').next().unwrap_or_default() {

@@ -4,7 +4,7 @@ use davy::simulate::cluster::Key;
 use serde_json::{Value, json};
 
 use super::Story;
-use crate::proof::invariants::route::{CANARY, CANARY_WEIGHT, Kind};
+use crate::proof::invariants::route::{CANARY, CANARY_WEIGHT, RouteKind};
 
 /// Somebody else's write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Other {
             }
             Self::TouchesPrimary => canary.beside("apps", workload, &format!("{target}-primary")),
             Self::RouteDown | Self::RouteUp | Self::TouchesRoute | Self::WipesRoute => {
-                let kind = Kind::of(spec["provider"].as_str().unwrap_or_default());
+                let kind = RouteKind::of(spec["provider"].as_str().unwrap_or_default());
                 canary.beside(kind.group, kind.kind, &kind.name(&spec, &apex))
             }
         }
@@ -76,7 +76,7 @@ impl Other {
             "DaemonSet" => ("apps", "v1", "daemonsets"),
             _ => {
                 let canary = story.get(story.canary())?;
-                let route = Kind::of(canary["spec"]["provider"].as_str().unwrap_or_default());
+                let route = RouteKind::of(canary["spec"]["provider"].as_str().unwrap_or_default());
                 (route.group, route.version, route.plural)
             }
         };

@@ -105,7 +105,7 @@ fn shape(before: &Story, after: &Story, calls: &[Call]) -> String {
 pub(crate) fn called<'a>(story: &Story, calls: impl IntoIterator<Item = &'a Call>) -> String {
     let canary = story.get(story.canary());
     let provider = canary.and_then(|it| it["spec"]["provider"].as_str().map(str::to_owned));
-    let route = route::Kind::of(&provider.unwrap_or_default());
+    let route = route::RouteKind::of(&provider.unwrap_or_default());
     let group = format!("/apis/{}/{}/", route.group, route.version);
     let calls = calls.into_iter().map(|call| {
         let what = call.what.replace(&group, "/apis/routes/");
