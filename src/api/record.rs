@@ -218,6 +218,10 @@ pub struct Evidence {
 /// What a release was judged by, as it stood when it ended.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the manifest"
+)]
 pub struct Terms {
     /// Weights in turn; empty where the release goes by iterations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

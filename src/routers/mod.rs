@@ -68,6 +68,7 @@ impl Traffic {
     }
 
     /// Without the copies: what the canary answers.
+    #[must_use]
     pub fn answered(self) -> Self {
         Self {
             mirror: false,
@@ -89,6 +90,7 @@ impl Traffic {
 
     /// What the canary gets where some of its requests go by one and some by the other: no less than
     /// by either.
+    #[must_use]
     pub fn either(self, other: Self) -> Self {
         let is_of_matched = |it: Self| it.canary == 0 || it.matched;
         let canary = self.canary.max(other.canary);
@@ -100,6 +102,7 @@ impl Traffic {
     }
 
     /// What the canary gets by both.
+    #[must_use]
     pub fn common(self, other: Self) -> Self {
         let canary = self.canary.min(other.canary);
         Self {

@@ -156,7 +156,6 @@ impl Rules {
             Strategy::Matches { total } if iterations < *total || weight < 100 => {
                 Next::Iteration((iterations.max(0) + 1).min(*total))
             }
-            Strategy::Matches { .. } => Next::Promote,
             Strategy::Iterations { total, .. } if iterations < *total => {
                 Next::Iteration(iterations.max(0) + 1)
             }
@@ -165,7 +164,7 @@ impl Rules {
                 ..
             } if weight < 100 => Next::AllToCanary,
             Strategy::Iterations { total, .. } if iterations == *total => Next::LastLook,
-            Strategy::Iterations { .. } => Next::Promote,
+            Strategy::Matches { .. } | Strategy::Iterations { .. } => Next::Promote,
         }
     }
 }

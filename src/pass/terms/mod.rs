@@ -23,6 +23,10 @@ const ITERATIONS_DEFAULT: i64 = 10;
 const EARLY_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the manifest"
+)]
 pub struct Terms {
     /// `None` where a first-generation manifest names no interval: due at each pass.
     pub interval: Option<SignedDuration>,
