@@ -13,7 +13,7 @@ use crate::workloads::Readiness;
 
 use super::claims::outstanding::Outstanding;
 use super::claims::{self, Claim, Reason, wait_of};
-use super::judging::{failing, is_evidence, passing, position, statuses};
+use super::judging::{failing, is_evidence, passing, position, statuses, unasked};
 use super::rules::{Next, Rules};
 use super::{ask, conditions, hooks, promotion, rest, taking_off, wait, words};
 
@@ -77,15 +77,6 @@ pub(super) fn begin(
         None => claim,
     };
     claim.into_decision(outstanding, "new revision detected, scaling up the canary")
-}
-
-/// What a release is told that its analysis leaves out.
-pub(super) fn unasked(snapshot: &Snapshot) -> Vec<String> {
-    if snapshot.terms.skip_analysis {
-        Vec::new()
-    } else {
-        snapshot.unasked.clone()
-    }
 }
 
 /// A new revision during an analysis: nothing that was found out about the old one counts.

@@ -141,3 +141,12 @@ fn held_by_checks(
         .steps();
     claim.into_decision(outstanding, text)
 }
+
+/// What a release is told that its analysis leaves out.
+pub(super) fn unasked(snapshot: &Snapshot) -> Vec<String> {
+    if snapshot.terms.skip_analysis {
+        Vec::new()
+    } else {
+        snapshot.unasked.clone()
+    }
+}

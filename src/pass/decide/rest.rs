@@ -11,7 +11,7 @@ use crate::workloads::Readiness;
 use super::claims::outstanding::{Outstanding, leads_clients};
 use super::claims::{self, Claim};
 use super::hooks::approval;
-use super::{analysis, ask, conditions, healing, rest, wait, words};
+use super::{analysis, ask, conditions, healing, judging, rest, wait, words};
 
 /// A Canary without status: everything that it needs beside the application.
 pub(super) fn start(snapshot: &Snapshot, outstanding: &Outstanding, answers: &Answers) -> Decision {
@@ -33,7 +33,7 @@ pub(super) fn start(snapshot: &Snapshot, outstanding: &Outstanding, answers: &An
             Answered::All(Some(error)) => claim.warning(words::providers_missing(&error)),
         };
     }
-    claim = claim.warnings(&analysis::unasked(snapshot));
+    claim = claim.warnings(&judging::unasked(snapshot));
     if let Some(restored) = &snapshot.restored {
         claim = claim.normal(words::restored(&snapshot.names, &restored.record));
     }
