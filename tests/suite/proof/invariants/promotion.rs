@@ -200,10 +200,10 @@ pub(super) fn p5_failed_has_no_traffic_or_says_why(moment: &Moment<'_>) -> Resul
         let reason = claim.status()["reason"].as_str().unwrap_or_default();
         claim.condition_reason() == "PromotionFailed" || reason.contains("the canary keeps")
     };
-    // The first of ours that keeps it has to say why; where somebody else has written the phase,
-    // nobody has said it.
+    // The first of ours that keeps it, or gives it more, has to say why; where somebody else has
+    // written the phase, nobody has said it.
     let was_so = previous.is_some_and(|previous| {
-        keeps(previous) && !says_why(previous) && previous.weight() == claim.weight()
+        keeps(previous) && !says_why(previous) && previous.weight() >= claim.weight()
     });
     if keeps(claim) && !says_why(claim) && !was_so {
         return Err(format!(
