@@ -17,17 +17,17 @@ pub(super) fn answer(
     cluster: &Cluster,
     request: &Request<Bytes>,
 ) -> Option<(String, Result<Response<Bytes>, WireError>)> {
-    let name = called(cluster, request)?;
-    let answer = match hooks.of(&name) {
-        HookAnswer::Status(status, location) => Ok(response(*status, location.as_deref())),
+    let hook = called(cluster, request)?;
+    let answer = match hooks.of(&hook.name, hook.kind) {
+        HookAnswer::Status(status, location) => Ok(response(status, location.as_deref())),
         HookAnswer::Late => Err(WireError::NoAnswer("no answer".to_owned())),
         HookAnswer::Outage => Err(WireError::NotSent("connection refused".to_owned())),
     };
-    Some((name, answer))
+    Some((hook.name, answer))
 }
 
-/// The name of the hook that a request calls, or asks how far it has come.
-fn called(cluster: &Cluster, request: &Request<Bytes>) -> Option<String> {
+/// The hook that a request calls, or asks how far it has come.
+fn called(cluster: &Cluster, request: &Request<Bytes>) -> Option<webhooks::Hook> {
     let key = request.headers().get(call::IDEMPOTENCY_KEY)?;
     let key = key.to_str().ok()?;
     let canaries = cluster.objects_of("flagger.app", "Canary");
@@ -42,9 +42,7 @@ fn called(cluster: &Cluster, request: &Request<Bytes>) -> Option<String> {
     };
     // The id of one hook may be the end of another's.
     let called = hooks.flatten().filter(is_called);
-    called
-        .max_by_key(|hook| hook.id.len())
-        .map(|hook| hook.name)
+    called.max_by_key(|hook| hook.id.len())
 }
 
 fn response(status: u16, location: Option<&str>) -> Response<Bytes> {

@@ -44,8 +44,8 @@ pub(super) fn words(event: &Event) -> String {
 }
 
 fn said_by_hooks(hooks: &Hooks) -> String {
-    if hooks.by_name.is_empty() {
-        return format!("every webhook {}", hooks.others);
+    if let Some(answer) = &hooks.others {
+        return format!("every webhook {answer}");
     }
     let said = hooks.by_name.iter();
     let said = said.map(|(name, answer)| format!("webhook {name} {answer}"));

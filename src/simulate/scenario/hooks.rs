@@ -7,12 +7,15 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::api::checks::WebhookType;
+
 /// Answers by the name of a webhook: a status, with a Location after it if there is one (`202 /jobs/7`),
 /// `late` or `outage`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hooks {
-    /// Of those that nothing else is said about.
-    pub others: HookAnswer,
+    /// Of all that are not named. Without it they consent, but those of type `rollback`: their consent
+    /// would call every release back.
+    pub others: Option<HookAnswer>,
     pub by_name: BTreeMap<String, HookAnswer>,
 }
 
@@ -27,18 +30,13 @@ pub enum HookAnswer {
 }
 
 impl Hooks {
-    /// What a webhook of this name answers.
-    pub fn of(&self, name: &str) -> &HookAnswer {
-        self.by_name.get(name).unwrap_or(&self.others)
-    }
-}
-
-impl Default for Hooks {
-    fn default() -> Self {
-        Self {
-            others: HookAnswer::Status(200, None),
-            by_name: BTreeMap::new(),
-        }
+    /// What a webhook of this name and type answers.
+    pub fn of(&self, name: &str, kind: WebhookType) -> HookAnswer {
+        let said = self.by_name.get(name).or(self.others.as_ref());
+        said.cloned().unwrap_or(match kind {
+            WebhookType::Rollback => HookAnswer::Status(403, None),
+            _ => HookAnswer::Status(200, None),
+        })
     }
 }
 
@@ -64,7 +62,7 @@ impl<'de> Deserialize<'de> for Hooks {
                     hooks.by_name.insert(name, answer);
                 }
             }
-            all => hooks.others = answer(&all).map_err(D::Error::custom)?,
+            all => hooks.others = Some(answer(&all).map_err(D::Error::custom)?),
         }
         Ok(hooks)
     }
