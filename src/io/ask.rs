@@ -64,7 +64,7 @@ pub async fn probe(
     limit: Duration,
 ) -> Result<(), String> {
     let limit = limit.min(ASK_DEADLINE);
-    let request = provider.probe_at(system, io.clock.now())?;
+    let request = provider.probe(system, io.clock.now())?;
     let answer = tokio::time::timeout(limit, reply(io, request)).await;
     provider.online(&answer.unwrap_or_else(|_| Err(format!("no answer within {limit:?}"))))
 }
@@ -212,7 +212,7 @@ mod tests {
             Next::Ask(Vec::new())
         }
 
-        fn probe(&self, _: &System) -> Result<Request<Bytes>, String> {
+        fn probe(&self, _: &System, _: Timestamp) -> Result<Request<Bytes>, String> {
             Err("never".to_owned())
         }
 

@@ -46,12 +46,8 @@ impl Provider for CloudWatch {
         })
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
-        self.probe_at(system, Timestamp::UNIX_EPOCH)
-    }
-
     /// Asks for nothing, as Flagger does.
-    fn probe_at(&self, system: &System, now: Timestamp) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, now: Timestamp) -> Result<http::Request<Bytes>, String> {
         let body = json!({ "StartTime": 0, "EndTime": 0, "MetricDataQueries": [] });
         request(&system.address, system.origin, &system.access, &body, now)
     }

@@ -25,7 +25,7 @@ impl Provider for Datadog {
         })
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         let request = single::get(&system.address, "/api/v1/validate", &[], &system.access)?;
         single::sent(with_keys(request, &system.access)?, system.origin)
     }

@@ -23,7 +23,7 @@ impl Provider for Dynatrace {
         single::next(checks, replies, ask, |_, reply| measured(reply))
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         let parameters = [("pageSize", "1")];
         let request = single::get(
             &system.address,

@@ -53,7 +53,7 @@ impl Provider for ExternalMetrics {
 
     /// Whether the API is served. Flagger asks for a metric that is not there, which KEDA's adapter refuses
     /// to answer.
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         request(&system.address, system.origin, &system.access, GROUP, &[])
     }
 

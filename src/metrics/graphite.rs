@@ -25,7 +25,7 @@ impl Provider for Graphite {
         })
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         request(
             &system.address,
             system.origin,

@@ -26,7 +26,7 @@ impl Provider for InfluxDb {
 
     /// Flagger reads two hours of a bucket named `default`, which few have, and which may hold more
     /// than an answer may be long. That buckets can be listed says as much.
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         request(
             &system.address,
             system.origin,

@@ -42,7 +42,7 @@ impl Provider for Keptn {
     }
 
     /// Whether the cluster knows of such metrics at all.
-    fn probe(&self, _: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, _: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         single::of_cluster(GROUP)
     }
 

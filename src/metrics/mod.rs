@@ -177,13 +177,8 @@ pub trait Provider: Sync {
     /// `replies` holds the replies to everything asked so far, in order.
     fn next(&self, checks: &[Check], replies: &[Reply], now: Timestamp) -> Next;
 
-    /// The request that tells whether the system answers at all.
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String>;
-
-    /// The same at a time, for a system whose requests are signed with it.
-    fn probe_at(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
-        self.probe(system)
-    }
+    /// The request that tells whether the system answers at all. Some are signed with the time.
+    fn probe(&self, system: &System, now: Timestamp) -> Result<http::Request<Bytes>, String>;
 
     /// Whether the reply to `probe` says that it does.
     fn online(&self, reply: &Reply) -> Result<(), String>;

@@ -29,7 +29,7 @@ impl Provider for NewRelic {
         single::next(checks, replies, ask, |_, reply| measured(reply))
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         let query = "SELECT * FROM Metric";
         request(&system.address, system.origin, &system.access, query)
     }

@@ -57,7 +57,7 @@ impl Provider for Prometheus {
         Next::Done(measured.collect())
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         let System {
             address,
             origin,

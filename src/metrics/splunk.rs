@@ -34,7 +34,7 @@ impl Provider for Splunk {
         })
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, _: Timestamp) -> Result<http::Request<Bytes>, String> {
         let address = of_host(&system.address, "stream", "api");
         let request = single::get(&address, "/v2/metric", &[("limit", "1")], &system.access)?;
         single::sent(with_token(request, &system.access)?, system.origin)

@@ -72,12 +72,8 @@ impl Provider for Stackdriver {
         })
     }
 
-    fn probe(&self, system: &System) -> Result<http::Request<Bytes>, String> {
-        self.probe_at(system, Timestamp::UNIX_EPOCH)
-    }
-
     /// That there is a token is as far as one request leads.
-    fn probe_at(&self, system: &System, now: Timestamp) -> Result<http::Request<Bytes>, String> {
+    fn probe(&self, system: &System, now: Timestamp) -> Result<http::Request<Bytes>, String> {
         project(&system.access)?;
         token_request(key(&system.access), now)
     }

@@ -121,7 +121,7 @@ fn told(case: Case) -> String {
         access: check.access.clone(),
     };
     let now = Timestamp::from_second(NOW).unwrap();
-    let mut text = match provider.probe_at(&system, now) {
+    let mut text = match provider.probe(&system, now) {
         Ok(request) => format!("probe: {}", request_line(&request)),
         Err(why) => format!("probe: not sent: {why}\n"),
     };
