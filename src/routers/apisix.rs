@@ -82,23 +82,16 @@ impl Router for Apisix {
 
     fn observe(&self, view: &View<'_>) -> Result<Option<Seen>, Problem> {
         let names = view.names;
-        let shares = BESIDE.live(view).into_iter().map(|live| {
+        let traffic = BESIDE.observe(view, |live| {
             share(names, live).ok_or_else(|| {
-                Problem(format!(
-                    "ApisixRoute {}.{} has a rule without weights for {} and {}",
-                    live["metadata"]["name"].as_str().unwrap_or_default(),
-                    names.namespace,
-                    names.apex_primary,
-                    names.apex_canary
-                ))
+                let (primary, canary) = (&names.apex_primary, &names.apex_canary);
+                format!("has a rule without weights for {primary} and {canary}")
             })
-        });
-        let shares = shares.collect::<Result<Vec<_>, _>>()?;
+        })?;
         let now = BESIDE.current(view.canary, names);
         let now = now.and_then(|name| view.object(&APISIX_ROUTE, &name));
-        // The most where a route of before is there too: its requests reach the canary as well.
-        Ok(shares.into_iter().max().map(|canary| Seen {
-            traffic: Traffic::share(canary),
+        Ok(traffic.map(|traffic| Seen {
+            traffic,
             programmed: now.map_or(Ok(()), programmed),
         }))
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::canary::{Canary, ObjectReference};
 use crate::objects::{Key, Kind, Names, Problem, Rank, Role, View, Wanted, metadata};
-use crate::routers::apex;
+use crate::routers::{Traffic, apex};
 
 /// How a router finds the two routes.
 pub(super) struct Beside {
@@ -94,6 +94,24 @@ impl Beside {
             Problem::field(&format!("spec.{}", self.field), why)
         });
         why.into_iter().collect()
+    }
+
+    /// What the canary's routes show: the most where one of before is there too, as its requests reach
+    /// the canary as well. `share` reads one of them, or says what is wrong with it.
+    pub(super) fn observe(
+        &self,
+        view: &View<'_>,
+        share: impl Fn(&Value) -> Result<u8, String>,
+    ) -> Result<Option<Traffic>, Problem> {
+        let shares = self.live(view).into_iter().map(|live| {
+            share(live).map_err(|why| {
+                let name = live["metadata"]["name"].as_str().unwrap_or_default();
+                let namespace = &view.names.namespace;
+                Problem(format!("{} {name}.{namespace} {why}", self.kind.kind))
+            })
+        });
+        let shares = shares.collect::<Result<Vec<_>, _>>()?;
+        Ok(shares.into_iter().max().map(Traffic::share))
     }
 
     /// The canary's routes that are there.

@@ -78,17 +78,9 @@ impl Router for Skipper {
     }
 
     fn observe(&self, view: &View<'_>) -> Result<Option<Seen>, Problem> {
-        let names = view.names;
-        let shares = BESIDE.live(view).into_iter().map(|live| {
-            share(names, live).map_err(|why| {
-                let name = live["metadata"]["name"].as_str().unwrap_or_default();
-                Problem(format!("Ingress {name}.{} {why}", names.namespace))
-            })
-        });
-        let shares = shares.collect::<Result<Vec<_>, _>>()?;
-        // The most where an Ingress of before is there too: its requests reach the canary as well.
-        Ok(shares.into_iter().max().map(|canary| Seen {
-            traffic: Traffic::share(canary),
+        let traffic = BESIDE.observe(view, |live| share(view.names, live))?;
+        Ok(traffic.map(|traffic| Seen {
+            traffic,
             programmed: Ok(()),
         }))
     }
