@@ -357,12 +357,7 @@ async fn a_real_prometheus_is_asked_and_understood() {
     let Some(prometheus) = prometheus().await else {
         return;
     };
-    let kubernetes = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-    let wire = wire::real(&kubernetes, Limits::default(), Allowed::default()).unwrap();
-    let io = Io {
-        wire,
-        clock: Clock::System,
-    };
+    let io = io();
     let mut together = (Vec::new(), Vec::new());
     for (target, traffic, expected) in kinds_of_traffic() {
         if let Some(traffic) = traffic {
@@ -392,12 +387,7 @@ async fn a_thousand_workloads_are_measured_by_a_few_queries_as_by_their_own() {
     let Some(prometheus) = prometheus().await else {
         return;
     };
-    let kubernetes = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-    let wire = wire::real(&kubernetes, Limits::default(), Allowed::default()).unwrap();
-    let io = Io {
-        wire,
-        clock: Clock::System,
-    };
+    let io = io();
     let kinds = kinds_of_traffic();
     let (mut checks, mut expected) = (Vec::new(), Vec::new());
     for number in 0..1_000 {
@@ -430,6 +420,15 @@ async fn a_thousand_workloads_are_measured_by_a_few_queries_as_by_their_own() {
         check.batch = None;
     }
     until_measured("alone", &io, &checks, &expected).await;
+}
+
+/// The wire and the clock as they are. No Kubernetes is asked for metrics.
+fn io() -> Io {
+    let kubernetes = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    Io {
+        wire: wire::real(&kubernetes, Limits::default(), Allowed::default()).unwrap(),
+        clock: Clock::System,
+    }
 }
 
 /// What can be behind a workload's name, and what both checks make of it.

@@ -2,16 +2,12 @@
 //! nobody waits for another's.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use davy::io::{Io, Wire, WireError};
-use davy::pass::deliver::outbox::Places;
 use davy::pass::report::{Handled, Outcome, Report};
 use davy::pass::{self, Options};
-use davy::settings::Settings;
 use davy::simulate::cluster::Key;
 use davy::simulate::play::Play;
 use davy::simulate::scenario::{self, Scenario};
@@ -44,19 +40,9 @@ impl Many {
     fn new(count: usize, change: impl Fn(usize, &mut Value)) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios/promoted");
         let play = Play::new(Scenario::read(&folder).unwrap()).unwrap();
-        let settings = Settings::from_variables(std::iter::empty()).unwrap();
         let options = Options {
-            scope: settings.scope,
-            canary: None,
-            shard: None,
-            policy: settings.policy,
-            metrics_server: settings.metrics_server,
-            pushgateway: None,
-            places: Places::default(),
             concurrency: 16,
-            deadline: Duration::from_mins(10),
-            dry_run: false,
-            stop: Arc::new(AtomicBool::new(false)),
+            ..play.options.clone()
         };
         let text = std::fs::read_to_string(folder.join("cluster.yaml")).unwrap();
         let world = play.world.clone();

@@ -30,7 +30,7 @@ const PASSES_MAX: u32 = 500;
 pub struct Play {
     pub world: World,
     scenario: Scenario,
-    options: Options,
+    pub options: Options,
     every: SignedDuration,
     namespace: String,
     canary: String,
